@@ -1,0 +1,98 @@
+//! The ports on an operating system: tokio's clock and timer, the kernel's random bytes.
+
+use std::future::Future;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+use crate::{Clock, Monotonic, Random, Timer};
+
+/// The real time and real randomness. Sleeping needs a tokio runtime with its timer enabled.
+///
+/// The monotonic clock is tokio's, so that a test that pauses tokio's time pauses clock and timer
+/// together.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemRuntime {
+    start: Instant,
+}
+
+impl SystemRuntime {
+    /// A runtime whose monotonic clock starts now. Points in time from two of them do not compare:
+    /// a process makes one and hands out copies.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one adapter that reads the monotonic clock"
+    )]
+    pub fn new() -> Self {
+        Self {
+            start: Instant::now(),
+        }
+    }
+}
+
+impl Default for SystemRuntime {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemRuntime {
+    fn now(&self) -> Monotonic {
+        Monotonic::from_start(self.start.elapsed())
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one adapter that reads the wall clock"
+    )]
+    fn wall(&self) -> OffsetDateTime {
+        OffsetDateTime::now_utc()
+    }
+}
+
+impl Timer for SystemRuntime {
+    #[expect(clippy::disallowed_methods, reason = "the one adapter that sleeps")]
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + 'static {
+        tokio::time::sleep(duration)
+    }
+}
+
+impl Random for SystemRuntime {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one adapter that draws random bytes"
+    )]
+    fn fill(&self, bytes: &mut [u8]) {
+        // Without randomness nothing secret can be made, and nothing here could do without.
+        getrandom::fill(bytes).expect("the operating system gives random bytes");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn clock_and_timer_agree() {
+        let runtime = SystemRuntime::new();
+        let before = runtime.now();
+        runtime.sleep(Duration::from_mins(1)).await;
+        assert_eq!(runtime.now() - before, Duration::from_mins(1));
+    }
+
+    #[test]
+    fn bytes_differ_from_draw_to_draw() {
+        let runtime = SystemRuntime::new();
+        let (mut first, mut second) = ([0; 32], [0; 32]);
+        runtime.fill(&mut first);
+        runtime.fill(&mut second);
+        assert_ne!(first, second);
+    }
+
+    #[test]
+    fn the_wall_clock_is_in_this_century() {
+        let year = SystemRuntime::new().wall().year();
+        assert!((2025..2100).contains(&year), "{year}");
+    }
+}
