@@ -1,0 +1,8 @@
+-- name: interests.of_investor
+-- for: interests by side, newest first; the last key of the page before, or nulls; how many
+-- index: interests_of_investor
+-- sample: SELECT id, null, null, 21 FROM users TABLESAMPLE SYSTEM (10) LIMIT 100
+SELECT /* interests.of_investor */ i.id, i.pitch_id, p.title AS pitch_title, i.investor_id, i.creator_id, i.status, i.amount_minor, i.currency, i.message, i.created_at, i.decided_at, i.version
+FROM investment_interests i JOIN pitches p ON p.id = i.pitch_id
+WHERE i.investor_id = $1 AND (i.created_at, i.id) < (coalesce($2::timestamptz, 'infinity'), coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
+ORDER BY i.created_at DESC, i.id DESC LIMIT $4

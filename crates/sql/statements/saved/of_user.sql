@@ -1,0 +1,9 @@
+-- name: saved.of_user
+-- for: what a user saved, newest first; the last key of the page before, or nulls; how many
+-- index: saved_pitches_of_user
+-- sample: SELECT id, null, null, 21 FROM users TABLESAMPLE SYSTEM (10) LIMIT 100
+SELECT /* saved.of_user */ s.created_at AS sort_key, p.id, p.title, p.logline, p.genres, p.format, p.stage
+FROM saved_pitches s JOIN pitches p ON p.id = s.pitch_id
+WHERE s.user_id = $1 AND (s.created_at, s.pitch_id) < (coalesce($2::timestamptz, 'infinity'), coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
+  AND p.status = 'published' AND p.visibility <> 'private' AND p.deleted_at IS NULL
+ORDER BY s.created_at DESC, s.pitch_id DESC LIMIT $4
