@@ -1,0 +1,88 @@
+//! What the application asks of a database, as ports.
+//!
+//! "Not there" is `Ok(None)`; an error is something a caller decides on. With the feature `testing` come
+//! `mem::MemStore`, which keeps everything in memory, and `contract`, the suite that every implementation
+//! must pass.
+
+#[cfg(feature = "testing")]
+pub mod contract;
+#[cfg(feature = "testing")]
+pub mod mem;
+
+use pitchey_model::{
+    BrowseQuery, Page, PitchCard, PitchDetail, PitchId, Position, Profile, SearchPage, SearchQuery,
+    UserId, Username,
+};
+use thiserror::Error;
+
+/// Why a repository has no answer. The sources are for the log, not for the reader.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The database cannot be reached, is starting or is shutting down: try again later.
+    #[error("the database is not available")]
+    Unavailable(#[source] BoxError),
+    /// No connection came free, or the statement took longer than it may.
+    #[error("the database did not answer in time")]
+    Timeout(#[source] BoxError),
+    /// A fault of ours: a statement failed, or a row is not what the schema promises.
+    #[error("the database gave an answer that was not expected")]
+    Internal(#[source] BoxError),
+}
+
+/// What lies beneath a [`StoreError`].
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Pitches as readers see them.
+pub trait Pitches {
+    /// A page of at most `limit` entries, right behind `after`.
+    ///
+    /// # Panics
+    /// May panic if `after` is a position of another sort; the caller has checked its cursor.
+    fn browse(
+        &self,
+        query: &BrowseQuery,
+        after: Option<Position>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Page<PitchCard>, StoreError>> + Send;
+
+    /// The public part of a listed pitch.
+    fn detail(
+        &self,
+        id: PitchId,
+    ) -> impl Future<Output = Result<Option<PitchDetail>, StoreError>> + Send;
+
+    /// A page of at most `limit` finds, right behind `after`. On the first page, words that find nothing
+    /// are corrected and searched for again.
+    fn search(
+        &self,
+        query: &SearchQuery,
+        after: Option<Position>,
+        limit: u32,
+    ) -> impl Future<Output = Result<SearchPage, StoreError>> + Send;
+}
+
+/// Accounts as others see them.
+pub trait Users {
+    /// The profile of that name.
+    fn profile(
+        &self,
+        username: &Username,
+    ) -> impl Future<Output = Result<Option<Profile>, StoreError>> + Send;
+
+    /// The account of that name.
+    fn user_id(
+        &self,
+        username: &Username,
+    ) -> impl Future<Output = Result<Option<UserId>, StoreError>> + Send;
+}
+
+/// Whether the database answers.
+pub trait Health {
+    /// One trip to the database and back.
+    fn ping(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// Every port in one, cheap to clone: what handlers are generic over.
+pub trait Store: Pitches + Users + Health + Clone + Send + Sync + 'static {}
+
+impl<T: Pitches + Users + Health + Clone + Send + Sync + 'static> Store for T {}
