@@ -1,0 +1,162 @@
+//! Connecting, and running a named statement with its metrics.
+
+use crate::config::{PoolConfig, TlsMode};
+use crate::error::{is_dead_connection, store_error};
+use pitchey_runtime::{Clock as _, SystemRuntime};
+use pitchey_store::StoreError;
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
+use std::time::Duration;
+use thiserror::Error;
+use tracing::Instrument as _;
+
+/// Why a pool cannot be made.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// The URL is not one of PostgreSQL. The cause is not kept: it may quote the password.
+    #[error("the database URL is not of the form postgres://user:password@host:port/database")]
+    Url,
+}
+
+/// Why the limits of a pool cannot hold.
+#[derive(Debug, Error)]
+pub enum LimitError {
+    /// The server has fewer connections than the pool may open.
+    #[error("database.max_connections is {wanted}, but the server gives at most {available}")]
+    TooMany {
+        /// What the configuration says.
+        wanted: u32,
+        /// `max_connections` without those reserved for superusers.
+        available: i32,
+    },
+    /// It could not be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The repositories, over a pool of connections. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct PgStore {
+    pub(crate) pool: PgPool,
+    clock: SystemRuntime,
+}
+
+impl PgStore {
+    /// Prepares a pool; the first statement connects.
+    pub fn connect_lazy(
+        url: &SecretString,
+        config: &PoolConfig,
+        clock: SystemRuntime,
+    ) -> Result<Self, ConnectError> {
+        let options = connect_options(url, config)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(config.max_connections)
+            .acquire_timeout(config.acquire_timeout())
+            .idle_timeout(Duration::from_millis(config.idle_timeout_ms))
+            .max_lifetime(Duration::from_millis(config.max_lifetime_ms))
+            // Asking before each use would cost every statement a trip. A connection that has just been
+            // used is taken as alive; should it be dead, a read is tried once more.
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > Duration::from_secs(1) {
+                        sqlx::Connection::ping(connection).await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_lazy_with(options);
+        Ok(Self { pool, clock })
+    }
+
+    /// Waits until every connection is given back, and closes them.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Runs a read and records its time under its name. A connection found dead is replaced once.
+    pub(crate) async fn read<T, F>(
+        &self,
+        statement: &'static str,
+        run: impl Fn(PgPool) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, sqlx::Error>>,
+    {
+        let span = tracing::debug_span!("statement", name = statement);
+        async {
+            let start = self.clock.now();
+            let mut result = run(self.pool.clone()).await;
+            if result.as_ref().is_err_and(is_dead_connection) {
+                metrics::counter!("db_dead_connections_total").increment(1);
+                result = run(self.pool.clone()).await;
+            }
+            let seconds = self.clock.now().since(start).as_secs_f64();
+            metrics::histogram!("db_statement_duration_seconds", "statement" => statement)
+                .record(seconds);
+            result.map_err(|error| {
+                metrics::counter!("db_statement_errors_total", "statement" => statement)
+                    .increment(1);
+                store_error(error)
+            })
+        }
+        .instrument(span)
+        .await
+    }
+
+    /// Checks the limits of the pool against the server's: a pool that the server cannot give its
+    /// connections would only show under load, as errors for everyone.
+    pub async fn check_limits(&self) -> Result<(), LimitError> {
+        let (max, reserved): (i32, i32) = sqlx::query_as(
+            "SELECT current_setting('max_connections')::int, current_setting('superuser_reserved_connections')::int",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(store_error)?;
+        let (wanted, available) = (self.pool.options().get_max_connections(), max - reserved);
+        if i64::from(wanted) > i64::from(available) {
+            Err(LimitError::TooMany { wanted, available })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Publishes how many connections there are and how many of them are idle.
+    pub fn record_pool_metrics(&self) {
+        metrics::gauge!("db_pool_connections").set(f64::from(self.pool.size()));
+        metrics::gauge!("db_pool_connections_idle").set(self.pool.num_idle() as f64);
+    }
+}
+
+pub(crate) fn connect_options(
+    url: &SecretString,
+    config: &PoolConfig,
+) -> Result<PgConnectOptions, ConnectError> {
+    let options: PgConnectOptions = url.expose_secret().parse().map_err(|_| ConnectError::Url)?;
+    let probe_s = (config.tcp_keepalive_ms / 1000).max(1).to_string();
+    let mut options = options
+        .application_name("pitchey")
+        .statement_cache_capacity(256)
+        .options([
+            ("statement_timeout", config.statement_timeout_ms.to_string()),
+            (
+                "idle_in_transaction_session_timeout",
+                config.idle_in_transaction_timeout_ms.to_string(),
+            ),
+            ("work_mem", format!("{}kB", config.work_mem_kib)),
+            ("tcp_keepalives_idle", probe_s.clone()),
+            ("tcp_keepalives_interval", probe_s),
+            ("tcp_keepalives_count", "3".to_owned()),
+            // Short statements: compiling them costs more than it saves.
+            ("jit", "off".to_owned()),
+        ]);
+    options = match config.tls {
+        TlsMode::Disable => options.ssl_mode(PgSslMode::Disable),
+        TlsMode::Prefer => options,
+        TlsMode::VerifyFull => options.ssl_mode(PgSslMode::VerifyFull),
+    };
+    Ok(match &config.tls_ca_file {
+        Some(file) => options.ssl_root_cert(file),
+        None => options,
+    })
+}
