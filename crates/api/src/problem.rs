@@ -1,0 +1,277 @@
+//! Problem documents (RFC 9457): every error that leaves the API.
+//!
+//! A handler returns a [`Problem`]; the outermost layer writes it out, so that each carries the id of its
+//! request. What went wrong inside is logged, never sent.
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use pitchey_store::StoreError;
+use serde::Serialize;
+use std::time::Duration;
+use utoipa::{IntoResponses, ToSchema};
+
+/// The id of a request: the shell that receives it puts this into the request's extensions.
+#[derive(Debug, Clone)]
+pub struct RequestId(pub String);
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $slug:literal, $status:ident, $title:literal, $help:literal;)*) => {
+        /// What kind of problem it is: the stable part, which clients decide on.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Kind {
+            $(#[doc = $help] $name,)*
+        }
+
+        impl Kind {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The last segment of its URI, `/problems/<slug>`.
+            pub const fn slug(self) -> &'static str {
+                match self { $(Self::$name => $slug),* }
+            }
+
+            /// Its status code.
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$name => StatusCode::$status),* }
+            }
+
+            /// What it is called.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title),* }
+            }
+
+            /// What a client can do about it.
+            pub const fn help(self) -> &'static str {
+                match self { $(Self::$name => $help),* }
+            }
+        }
+    };
+}
+
+kinds! {
+    MalformedRequest = "malformed-request", BAD_REQUEST, "Malformed request",
+        "The request cannot be read. Mend what `detail` names and send it again.";
+    InvalidParameter = "invalid-parameter", BAD_REQUEST, "Invalid parameter",
+        "Parameters in the path or the query are unknown, repeated or out of range. `errors` names each.";
+    InvalidCursor = "invalid-cursor", BAD_REQUEST, "Invalid cursor",
+        "The cursor was not given out by this list with these filters. Begin again without one.";
+    NotFound = "not-found", NOT_FOUND, "Not found",
+        "There is nothing at this address, or nothing that you may know of.";
+    MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, "Method not allowed",
+        "This address has other methods, which the `Allow` header lists.";
+    PreconditionFailed = "precondition-failed", PRECONDITION_FAILED, "Precondition failed",
+        "The representation is no longer the one that `If-Match` names. Read it again.";
+    ContentTooLarge = "content-too-large", PAYLOAD_TOO_LARGE, "Content too large",
+        "The body is larger than this address takes.";
+    UriTooLong = "uri-too-long", URI_TOO_LONG, "URI too long",
+        "The address has more than 4,096 bytes.";
+    Internal = "internal", INTERNAL_SERVER_ERROR, "Internal error",
+        "A fault of ours. It is logged under the id in `instance`; trying again may help.";
+    Unavailable = "unavailable", SERVICE_UNAVAILABLE, "Service unavailable",
+        "Something this answer needs cannot be reached just now. Try again after `Retry-After` seconds.";
+    DeadlineExceeded = "deadline-exceeded", SERVICE_UNAVAILABLE, "Deadline exceeded",
+        "The answer was not ready in the time this request has. Try again after `Retry-After` seconds.";
+}
+
+/// One thing that is wrong with the input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldError {
+    /// Where: `/query/<name>`, `/path/<name>`, or a JSON pointer into the body.
+    pub pointer: String,
+    /// What, as a stable word.
+    pub code: &'static str,
+    /// What, as a sentence.
+    pub detail: String,
+}
+
+/// An error on its way out.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    kind: Kind,
+    detail: String,
+    errors: Vec<FieldError>,
+    retry_after: Option<Duration>,
+}
+
+/// The JSON of a problem.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemDocument<'a> {
+    /// What kind it is; the address documents it.
+    #[serde(rename = "type")]
+    #[schema(example = "/problems/invalid-parameter")]
+    pub kind: String,
+    /// What it is called.
+    pub title: &'a str,
+    /// The status code.
+    pub status: u16,
+    /// What happened this time.
+    pub detail: &'a str,
+    /// This occurrence: the id of the request, as a URN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// Everything that is wrong with the input, at once.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub errors: &'a [FieldError],
+}
+
+/// The problems that any read can end in, for the OpenAPI document.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "documents what `finish` writes")]
+pub(crate) enum ReadProblems {
+    /// A parameter is unknown, repeated or out of range.
+    #[response(status = 400, content_type = "application/problem+json")]
+    Parameter(ProblemDocument<'static>),
+    /// The address is too long.
+    #[response(status = 414, content_type = "application/problem+json")]
+    Uri(ProblemDocument<'static>),
+    /// A fault of ours.
+    #[response(status = 500, content_type = "application/problem+json")]
+    Internal(ProblemDocument<'static>),
+    /// Something the answer needs is away; see `Retry-After`.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(ProblemDocument<'static>),
+}
+
+/// There is nothing at the address, for the OpenAPI document.
+#[derive(IntoResponses)]
+#[response(
+    status = 404,
+    description = "There is nothing at this address",
+    content_type = "application/problem+json"
+)]
+#[expect(dead_code, reason = "documents what `finish` writes")]
+pub(crate) struct MissingProblem(ProblemDocument<'static>);
+
+impl Problem {
+    /// A problem of a kind, told in a sentence.
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+        }
+    }
+
+    /// Parameters that are wrong, all of them.
+    pub fn invalid_parameters(errors: Vec<FieldError>) -> Self {
+        let detail = match errors.as_slice() {
+            [one] => one.detail.clone(),
+            many => format!("{} parameters are invalid", many.len()),
+        };
+        Self {
+            errors,
+            ..Self::new(Kind::InvalidParameter, detail)
+        }
+    }
+
+    /// Nothing there, or nothing one may know of.
+    pub fn not_found() -> Self {
+        Self::new(Kind::NotFound, "there is nothing at this address")
+    }
+
+    /// A dependency is away; try again after a while.
+    pub fn unavailable(retry_after: Duration) -> Self {
+        let detail = "a service that this answer needs is not available";
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(Kind::Unavailable, detail)
+        }
+    }
+
+    /// The time of the request is up.
+    pub fn deadline_exceeded(retry_after: Duration) -> Self {
+        let detail = "the answer was not ready in time";
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(Kind::DeadlineExceeded, detail)
+        }
+    }
+
+    /// A fault of ours.
+    pub fn internal() -> Self {
+        Self::new(Kind::Internal, "something went wrong on our side")
+    }
+
+    /// The body is larger than this address takes.
+    pub fn content_too_large(max_bytes: usize) -> Self {
+        Self::new(
+            Kind::ContentTooLarge,
+            format!("the body may have at most {max_bytes} bytes"),
+        )
+    }
+
+    /// What kind it is.
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The whole response, for those who answer outside the router's own layers.
+    pub fn into_response_for(self, request: Option<&RequestId>) -> Response {
+        let document = ProblemDocument {
+            kind: format!("/problems/{}", self.kind.slug()),
+            title: self.kind.title(),
+            status: self.kind.status().as_u16(),
+            detail: &self.detail,
+            instance: request.map(|id| format!("urn:request:{}", id.0)),
+            errors: &self.errors,
+        };
+        let body = serde_json::to_vec(&document).unwrap_or_default();
+        let mut response = (self.kind.status(), body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(after) = self.retry_after {
+            headers.insert(
+                header::RETRY_AFTER,
+                HeaderValue::from(after.as_secs().max(1)),
+            );
+        }
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let chain = Chain(&error);
+        match &error {
+            StoreError::Unavailable(_) | StoreError::Timeout(_) => {
+                tracing::warn!(error = %chain, "the store did not answer");
+                Self::unavailable(Duration::from_secs(1))
+            }
+            StoreError::Internal(_) => {
+                tracing::error!(error = %chain, "the store failed");
+                Self::internal()
+            }
+        }
+    }
+}
+
+/// An error with its causes, each once.
+struct Chain<'a>(&'a (dyn std::error::Error + 'a));
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl IntoResponse for Problem {
+    /// The problem travels as an extension; the outermost layer writes it out with the request's id.
+    fn into_response(self) -> Response {
+        let mut response = self.kind.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}

@@ -1,0 +1,47 @@
+//! Profiles: `GET /api/users/{username}`.
+
+use crate::ApiState;
+use crate::params::{Params, bad_path};
+use crate::problem::{MissingProblem, Problem, ReadProblems};
+use crate::represent::{PROFILE_FIELDS, ProfileView, select};
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use pitchey_model::Username;
+use pitchey_store::Store;
+use serde_json::Value;
+
+/// Read a profile
+#[utoipa::path(
+    get, path = "/api/users/{username}", tag = "users",
+    params(
+        ("username" = Username, Path, description = "The account's name"),
+        ("fields" = Option<String>, Query, description = "Which fields, separated by commas"),
+    ),
+    responses(
+        (status = 200, description = "The profile", body = ProfileView),
+        (status = 304, description = "Still the one that If-None-Match names"),
+        ReadProblems,
+        MissingProblem,
+    )
+)]
+pub(crate) async fn profile<S: Store>(
+    State(state): State<ApiState<S>>,
+    username: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Problem> {
+    let Path(username) =
+        username.map_err(|_| bad_path("username", "must be percent-encoded UTF-8"))?;
+    let username: Username = username
+        .parse()
+        .map_err(|error| bad_path("username", error))?;
+    let mut params = Params::parse(query.as_deref())?;
+    let fields = params.fields(PROFILE_FIELDS);
+    params.finish()?;
+    let profile = state
+        .store
+        .profile(&username)
+        .await?
+        .ok_or_else(Problem::not_found)?;
+    Ok(Json(select(&ProfileView::from(profile), &fields)?))
+}
