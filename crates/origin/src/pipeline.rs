@@ -1,0 +1,110 @@
+//! What happens to every request on its way to its handler and back, in this order:
+//!
+//! 1. it gets an id, and a span that carries it;
+//! 2. it is observed: figures and one line in the access log, even if the client leaves;
+//! 3. a panic from here on becomes a problem document;
+//! 4. it gets a deadline;
+//! 5. its body gets a limit.
+//!
+//! One middleware runs all of it. As one per concern it would cost an allocation or two each, and
+//! the order would be spread over the file that builds the router.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{MatchedPath, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use http::Request;
+use pitchey_api::{Problem, RequestId};
+use pitchey_runtime::SystemRuntime;
+use pitchey_telemetry::HttpMetrics;
+use tracing::Instrument as _;
+
+mod access_log;
+mod body_limit;
+mod deadline;
+mod observe;
+mod panic;
+mod request_id;
+mod server_timing;
+
+use observe::Observation;
+
+/// The bounds of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestLimits {
+    /// The longest time an answer may take.
+    pub timeout: Duration,
+    /// The size of a body.
+    pub max_body_bytes: usize,
+}
+
+struct Pipeline {
+    limits: RequestLimits,
+    runtime: SystemRuntime,
+    metrics: Arc<HttpMetrics>,
+}
+
+/// Puts the pipeline in front of every route of `router`, and of what no route matches.
+pub fn layer(router: Router, limits: RequestLimits, runtime: SystemRuntime) -> Router {
+    let pipeline = Pipeline {
+        limits,
+        runtime,
+        metrics: Arc::new(HttpMetrics::new()),
+    };
+    // A layer of the router, not a service around it, so that the matched route is known.
+    router.layer(from_fn_with_state(Arc::new(pipeline), handle))
+}
+
+async fn handle(
+    State(pipeline): State<Arc<Pipeline>>,
+    mut request: Request<Body>,
+    next: Next,
+) -> Response {
+    let runtime = &pipeline.runtime;
+    let id = request_id::sent(request.headers())
+        .unwrap_or_else(|| request_id::generate(runtime, runtime));
+    let span = tracing::info_span!("request", request_id = id.0);
+    let observation = Observation::start(
+        *runtime,
+        pipeline.metrics.clone(),
+        request.method().clone(),
+        request.uri().path().to_owned(),
+        request.extensions().get::<MatchedPath>().cloned(),
+        id.clone(),
+    );
+    request.extensions_mut().insert(id.clone());
+
+    let mut response = panic::catch(answer(&pipeline, request, &id, next))
+        .instrument(span)
+        .await
+        .unwrap_or_else(|panic::Panicked| Problem::internal().into_response_for(Some(&id)));
+
+    request_id::insert(response.headers_mut(), &id);
+    server_timing::insert(response.headers_mut(), observation.elapsed());
+    observation.answered(response)
+}
+
+/// The answer of the handler, or of what keeps the request from it.
+async fn answer(
+    pipeline: &Pipeline,
+    request: Request<Body>,
+    id: &RequestId,
+    next: Next,
+) -> Response {
+    let answer = async {
+        let timeout = deadline::of(request.headers(), pipeline.limits.timeout)?;
+        let request = body_limit::apply(request, pipeline.limits.max_body_bytes)?;
+        pitchey_runtime::timeout(&pipeline.runtime, timeout, next.run(request))
+            .await
+            .map_err(|pitchey_runtime::Elapsed| deadline::passed(timeout))
+    };
+    let answer: Result<Response, Problem> = answer.await;
+    answer.unwrap_or_else(|problem| problem.into_response_for(Some(id)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! Putting the parts together, and taking them apart in order.
+
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use pitchey_api::{ApiState, CursorKey, Readiness};
+use pitchey_runtime::{SystemRuntime, Timer as _, timeout};
+use pitchey_store_pg::{PgStore, migrate};
+use pitchey_telemetry::{Build, Metrics, UPKEEP_INTERVAL};
+use secrecy::ExposeSecret as _;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::pipeline::{self, RequestLimits};
+use crate::{metrics_server, server};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How long the start waits for the database to tell its schema and its limits.
+const CHECKS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the end waits for connections of the pool that are still in use.
+const POOL_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Serves the API on `listener` and the figures on `metrics_listener` until `shutdown` is ready.
+///
+/// Then readiness is refused, after the drain delay the listener closes, requests in flight finish
+/// within the shutdown timeout, and the pool closes. An error means that the origin could not
+/// start: the database does not answer, or has a schema that this build does not know.
+pub async fn serve(
+    listener: TcpListener,
+    metrics_listener: TcpListener,
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let runtime = SystemRuntime::new();
+    let metrics = Metrics::install(Build {
+        name: "origin",
+        version: VERSION,
+    })?;
+    let store = PgStore::connect_lazy(&config.database.url, &config.database.pool, runtime)?;
+    timeout(&runtime, CHECKS_TIMEOUT, async {
+        migrate::check(&store).await?;
+        store.check_limits().await?;
+        anyhow::Ok(())
+    })
+    .await
+    .context("the database does not tell its schema and limits in time")??;
+    let cursor_key = CursorKey::new(config.cursor.key.expose_secret().as_bytes())
+        .context("cursor.key is too short")?;
+
+    let readiness = Readiness::default();
+    let api = ApiState::new(
+        store.clone(),
+        runtime,
+        cursor_key,
+        readiness.clone(),
+        VERSION,
+    );
+    let limits = RequestLimits {
+        timeout: config.http.request_timeout(),
+        max_body_bytes: config.http.max_body_bytes,
+    };
+    let router = pipeline::layer(pitchey_api::router(api), limits, runtime);
+
+    tracing::info!(
+        address = %listener.local_addr()?,
+        metrics = %metrics_listener.local_addr()?,
+        version = VERSION,
+        "listening"
+    );
+
+    // What runs beside the server ends with it, when the set is dropped.
+    let mut beside = JoinSet::new();
+    beside.spawn(upkeep(metrics.clone(), runtime));
+    let pool = store.clone();
+    beside.spawn(metrics_server::run(
+        metrics_listener,
+        metrics_server::router(metrics, move || pool.record_pool_metrics()),
+        runtime,
+    ));
+
+    let stop = CancellationToken::new();
+    let serving = server::run(
+        listener,
+        router,
+        config.http.limits(),
+        runtime,
+        stop.clone(),
+    );
+    let stopping = async {
+        shutdown.await;
+        readiness.drain();
+        runtime.sleep(config.http.drain_delay()).await;
+        stop.cancel();
+    };
+    let (cut, ()) = tokio::join!(serving, stopping);
+    if cut > 0 {
+        tracing::warn!(connections = cut, "requests in flight took too long");
+    }
+    if timeout(&runtime, POOL_CLOSE_TIMEOUT, store.close())
+        .await
+        .is_err()
+    {
+        tracing::warn!("connections to the database are still in use");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn upkeep(metrics: Metrics, runtime: SystemRuntime) {
+    loop {
+        runtime.sleep(UPKEEP_INTERVAL).await;
+        metrics.upkeep();
+    }
+}
