@@ -1,0 +1,335 @@
+//! The processes of a development run: started in order, watched, and stopped in the opposite order.
+
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use pitchey_testkit::guard::Guard;
+use pitchey_testkit::native::{http_status, origin_environment};
+use pitchey_testkit::process::Process;
+use pitchey_testkit::{OwnedPostgres, OwnedRedis, net, wait};
+use rustix::process::Signal;
+
+use crate::data;
+use crate::signals::Interrupts;
+use crate::{Options, say};
+
+const READY_WITHIN: Duration = Duration::from_secs(30);
+const STOP_WITHIN: Duration = Duration::from_secs(30);
+/// A seed of millions takes a while; nobody waits for longer without looking.
+const LOAD_WITHIN: Duration = Duration::from_hours(2);
+
+const ORIGIN_PORT: u16 = 8788;
+const METRICS_PORT: u16 = 9788;
+
+/// Variables that are for this crate and that a program of the platform would not understand.
+const OWN_VARIABLES: [&str; 4] = [
+    "PITCHEY_BIN_DIR",
+    "PITCHEY_POSTGRES_IMAGE",
+    "PITCHEY_PROVISION",
+    "PITCHEY_REDIS_IMAGE",
+];
+
+/// A process of the run.
+struct Member {
+    name: &'static str,
+    url: String,
+    server: Server,
+}
+
+enum Server {
+    Postgres(OwnedPostgres),
+    Redis(OwnedRedis),
+    Program(Process),
+    /// Given by the environment: somebody else's process.
+    Elsewhere(&'static str),
+}
+
+impl Member {
+    fn process(&mut self) -> Option<&mut Process> {
+        match &mut self.server {
+            Server::Postgres(server) => server.process_mut(),
+            Server::Redis(server) => server.process_mut(),
+            Server::Program(process) => Some(process),
+            Server::Elsewhere(_) => None,
+        }
+    }
+
+    fn process_id(&self) -> Option<u32> {
+        match &self.server {
+            Server::Postgres(server) => server.pid(),
+            Server::Redis(server) => server.pid(),
+            Server::Program(process) => Some(process.pid()),
+            Server::Elsewhere(_) => None,
+        }
+    }
+}
+
+/// All processes of the run.
+pub(crate) struct Platform<'a> {
+    directory: PathBuf,
+    interrupts: &'a Interrupts,
+    guard: Guard,
+    members: Vec<Member>,
+    started: Instant,
+}
+
+impl<'a> Platform<'a> {
+    /// Nothing runs yet.
+    pub(crate) fn new(directory: &Path, interrupts: &'a Interrupts) -> Result<Self> {
+        Ok(Self {
+            directory: directory.to_owned(),
+            interrupts,
+            guard: Guard::start(Duration::from_secs(10))?,
+            members: Vec::new(),
+            started: Instant::now(),
+        })
+    }
+
+    /// Starts everything, with data.
+    pub(crate) fn start(&mut self, options: &Options) -> Result<()> {
+        let given = |name: &str| std::env::var(name).ok().filter(|url| !url.is_empty());
+        let database_url = given("DATABASE_URL");
+        if options.fresh {
+            ensure!(
+                database_url.is_none(),
+                "--fresh would erase the database of DATABASE_URL, which is not this run's own"
+            );
+            data::forget(&self.directory)?;
+        }
+        let mut kept = data::Kept::open(&self.directory);
+
+        let database_url = match database_url {
+            Some(url) => {
+                self.add("postgres", &url, Server::Elsewhere("DATABASE_URL"))?;
+                url
+            }
+            None => self.start_postgres(&mut kept)?,
+        };
+        let redis_url = match given("REDIS_URL") {
+            Some(url) => {
+                self.add("redis", &url, Server::Elsewhere("REDIS_URL"))?;
+                url
+            }
+            None => self.start_redis()?,
+        };
+        kept.write_environment(&database_url, &redis_url)?;
+
+        let pitchey = |arguments: &[&str]| {
+            let mut command = program("pitchey")?;
+            command.args(arguments).env("DATABASE_URL", &database_url);
+            anyhow::Ok(command)
+        };
+        self.run("migrate", pitchey(&["db", "migrate"])?)?;
+        if let Some(file) = &options.data {
+            let file = file
+                .canonicalize()
+                .with_context(|| format!("no file {}", file.display()))?;
+            let mut command = pitchey(&["import", "films"])?;
+            command.arg(&file);
+            self.run("import", command)?;
+            kept.set_loaded(&format!("films of {}", file.display()))?;
+        } else if let Some(loaded) = kept.loaded(&database_url)? {
+            self.note(&format!("data kept: {loaded}; --fresh begins anew"));
+        } else {
+            let pitches = options.pitches.to_string();
+            let arguments = ["seed", "--pitches", &pitches, "--seed", "1"];
+            self.run("seed", pitchey(&arguments)?)?;
+            kept.set_loaded(&format!("{pitches} generated pitches"))?;
+        }
+        self.start_origin(options.port, &database_url, &redis_url, &kept.cursor_key()?)
+    }
+
+    fn start_postgres(&mut self, kept: &mut data::Kept) -> Result<String> {
+        self.interrupts.check()?;
+        let home = data::postgres_home(&self.directory)?;
+        let server = OwnedPostgres::start_kept(&home, &self.log("postgres")?)?;
+        kept.prepare_database(&server)?;
+        let url = server.url_of(data::DATABASE);
+        self.add("postgres", &url, Server::Postgres(server))?;
+        Ok(url)
+    }
+
+    fn start_redis(&mut self) -> Result<String> {
+        self.interrupts.check()?;
+        let home = data::redis_home(&self.directory)?;
+        let server = OwnedRedis::start_kept(&home, &self.log("redis")?)?;
+        let url = server.url();
+        self.add("redis", &url, Server::Redis(server))?;
+        Ok(url)
+    }
+
+    fn start_origin(
+        &mut self,
+        port: Option<u16>,
+        database_url: &str,
+        redis_url: &str,
+        cursor_key: &str,
+    ) -> Result<()> {
+        self.interrupts.check()?;
+        if let Some(port) = port {
+            ensure!(net::is_free(port), "port {port} is taken");
+        }
+        let listen = loopback(port.unwrap_or(ORIGIN_PORT))?;
+        let metrics = loopback(METRICS_PORT)?;
+        let mut command = program("origin")?;
+        command
+            .env("DATABASE_URL", database_url)
+            .env("REDIS_URL", redis_url)
+            .envs(origin_environment(listen, metrics, cursor_key));
+        let mut process = Process::spawn(
+            "origin",
+            command,
+            &self.log("origin")?,
+            Signal::TERM,
+            &self.guard,
+        )?;
+        wait::until("the origin to be ready", READY_WITHIN, || {
+            self.interrupts.check()?;
+            if let Some(status) = process.exited()? {
+                bail!("origin ended ({status}):\n{}", process.log_tail(20));
+            }
+            Ok((http_status(listen, "/api/health/ready").ok() == Some(200)).then_some(()))
+        })?;
+        self.add(
+            "origin",
+            &format!("http://{listen}"),
+            Server::Program(process),
+        )
+    }
+
+    fn add(&mut self, name: &'static str, url: &str, server: Server) -> Result<()> {
+        self.note(&format!("{name} runs"));
+        self.members.push(Member {
+            name,
+            url: url.to_owned(),
+            server,
+        });
+        self.interrupts.check()
+    }
+
+    /// Runs a program of the platform to its end, its progress on the terminal.
+    fn run(&mut self, name: &str, mut command: Command) -> Result<()> {
+        self.interrupts.check()?;
+        self.note(&format!("{name} …"));
+        command.process_group(0);
+        let mut process = Process::spawn_attached(name, command, Signal::TERM, &self.guard)?;
+        let status = wait::until(name, LOAD_WITHIN, || {
+            self.interrupts.check()?;
+            process.exited()
+        })?;
+        ensure!(status.success(), "{name} failed ({status})");
+        Ok(())
+    }
+
+    fn note(&self, text: &str) {
+        say(&format!(
+            "[{:>6.1} s] {text}",
+            self.started.elapsed().as_secs_f64()
+        ));
+    }
+
+    /// The log of a process; that of the last run is kept beside it.
+    fn log(&self, name: &str) -> Result<PathBuf> {
+        let log = self.directory.join("logs").join(format!("{name}.log"));
+        if log.exists() {
+            std::fs::rename(&log, log.with_extension("log.1"))?;
+        }
+        Ok(log)
+    }
+
+    /// Prints each process, and last that all is ready.
+    pub(crate) fn announce(&self) {
+        say(&format!("\n{:<10} {:>12}  url", "process", "pid"));
+        for member in &self.members {
+            let pid = match (&member.server, member.process_id()) {
+                (Server::Elsewhere(variable), _) => (*variable).to_owned(),
+                (_, pid) => pid.map(|pid| pid.to_string()).unwrap_or_default(),
+            };
+            say(&format!("{:<10} {pid:>12}  {}", member.name, member.url));
+        }
+        say(&format!(
+            "logs in {}; Ctrl-C stops everything",
+            self.directory.join("logs").display()
+        ));
+        if let Some(origin) = self.members.last() {
+            say(&format!("ready {}", origin.url));
+        }
+    }
+
+    /// Returns when somebody asks to stop, and fails when a process has ended by itself.
+    pub(crate) fn watch(&mut self) -> Result<()> {
+        while self.interrupts.none() {
+            for process in self.members.iter_mut().filter_map(Member::process) {
+                if let Some(status) = process.exited()? {
+                    let (name, tail) = (process.name(), process.log_tail(20));
+                    bail!("{name} ended by itself ({status}). The end of its log:\n{tail}");
+                }
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
+    /// Stops everything, the last started first; at once if somebody loses patience.
+    pub(crate) fn stop(&mut self) {
+        while let Some(mut member) = self.members.pop() {
+            let interrupts = self.interrupts;
+            let Some(process) = member.process() else {
+                continue;
+            };
+            let name = process.name().to_owned();
+            match end(process, interrupts) {
+                Ok(()) => self.note(&format!("{name} stopped")),
+                Err(error) => self.note(&format!("{name} does not stop: {error:#}")),
+            }
+        }
+    }
+}
+
+fn end(process: &mut Process, interrupts: &Interrupts) -> Result<()> {
+    if !interrupts.urgent() {
+        process.request_stop()?;
+    }
+    let ended = wait::until("its end", STOP_WITHIN, || {
+        if interrupts.urgent() {
+            bail!("interrupted twice");
+        }
+        process.exited()
+    });
+    if ended.is_err() {
+        process.kill()?;
+    }
+    Ok(())
+}
+
+/// A program that was built beside this one.
+fn program(name: &str) -> Result<Command> {
+    let own = std::env::current_exe()?;
+    let program = own.with_file_name(name);
+    ensure!(
+        program.is_file(),
+        "{} is not built: use `cargo xtask dev`",
+        program.display()
+    );
+    let mut command = Command::new(program);
+    for variable in OWN_VARIABLES {
+        command.env_remove(variable);
+    }
+    // A group of its own: Ctrl-C is for this process, which stops the others in order.
+    command.process_group(0);
+    Ok(command)
+}
+
+/// The address of this port, or of a free one if somebody else has it.
+fn loopback(port: u16) -> Result<SocketAddr> {
+    let port = if net::is_free(port) {
+        port
+    } else {
+        net::free_port()?
+    };
+    Ok(SocketAddr::from(([127, 0, 0, 1], port)))
+}

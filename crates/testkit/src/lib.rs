@@ -1,0 +1,45 @@
+//! Postgres, Redis and the platform's processes, for tests and for a development run.
+//!
+//! Development only: nothing that is shipped depends on this crate.
+//!
+//! # One server for a run
+//!
+//! A test asks for a database with [`TestDb::new`] and for a logical Redis database with
+//! [`TestRedis::new`]. Where the servers behind them come from is [`provision`]'s business:
+//! `DATABASE_URL` and `REDIS_URL` if they are set, else a container, else the machine's own
+//! programs, else programs installed by `apt-get`.
+//!
+//! `cargo xtask test` starts the servers once for the whole run (by the program `with-services`) and
+//! hands them down in those two variables. A plain `cargo test` or `cargo nextest run` works too:
+//! then each test process starts its own with the first test that asks, which takes about a second,
+//! and stops them when it ends. `cargo test` has a process for each test binary, `cargo nextest` one
+//! for each test, so prefer `cargo xtask test` for more than a few.
+//!
+//! # Nothing is left over
+//!
+//! Whatever is started here is stopped and removed on return, panic, Ctrl-C and `kill -9` alike: see
+//! [`guard`]. Databases of killed runs on a server that lives on are swept by the next run.
+
+mod apt;
+mod container;
+pub mod guard;
+pub mod native;
+pub mod net;
+pub mod plan;
+pub mod postgres_server;
+pub mod process;
+pub mod programs;
+pub mod provision;
+pub mod redis_server;
+pub mod service_user;
+#[cfg(feature = "test-db")]
+mod test_db;
+mod test_redis;
+pub mod wait;
+
+pub use native::{Origin, Program};
+pub use postgres_server::OwnedPostgres;
+pub use redis_server::OwnedRedis;
+#[cfg(feature = "test-db")]
+pub use test_db::TestDb;
+pub use test_redis::TestRedis;
