@@ -1,0 +1,1 @@
+//! Nothing: the integration tests are in `tests/it`, one binary for all, so that they link once.

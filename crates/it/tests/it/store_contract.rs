@@ -1,0 +1,94 @@
+//! The repositories over a real PostgreSQL keep the contract of the ports.
+
+use pitchey_model::Profile;
+use pitchey_runtime::SystemRuntime;
+use pitchey_store::contract::{self, Harness};
+use pitchey_store::mem::StoredPitch;
+use pitchey_store_pg::{PgStore, PoolConfig};
+use pitchey_testkit::TestDb;
+use pitchey_testkit::postgres_server::execute;
+use std::fmt::Write as _;
+
+struct Pg {
+    database: TestDb,
+    store: PgStore,
+}
+
+impl Pg {
+    async fn new() -> Self {
+        let database = TestDb::new().await;
+        let url = database.url().to_owned().into();
+        let config = PoolConfig {
+            max_connections: 2,
+            ..PoolConfig::default()
+        };
+        let store = PgStore::connect_lazy(&url, &config, SystemRuntime::new())
+            .expect("the test database has a URL");
+        Self { database, store }
+    }
+}
+
+impl Harness for Pg {
+    type Store = PgStore;
+
+    fn store(&self) -> &PgStore {
+        &self.store
+    }
+
+    async fn given(&self, users: &[Profile], pitches: &[StoredPitch]) {
+        let mut sql = String::new();
+        for user in users {
+            let _ = writeln!(
+                sql,
+                "INSERT INTO users (id, username, role, display_name, created_at) VALUES ('{}', '{}', '{}', '{}', '{}');",
+                user.id,
+                user.username.as_str(),
+                user.role,
+                user.display_name,
+                user.created_at
+            );
+        }
+        for pitch in pitches {
+            let (detail, card) = (&pitch.detail, &pitch.detail.card);
+            let list = |items: Vec<String>| format!("ARRAY[{}]::text[]", items.join(", "));
+            let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
+            let _ = writeln!(
+                sql,
+                "INSERT INTO pitches (id, creator_id, title, logline, synopsis, genres, format, stage, release_year, \
+                 cast_members, status, visibility, published_at, created_at, updated_at, version, view_count, trending_score) \
+                 VALUES ('{}', '{}', {}, {}, {}, {}, '{}', '{}', {}, {}, '{}', '{}', '{}', '{}', '{}', {}, {}, {});",
+                card.id,
+                card.creator.id,
+                quoted(&card.title),
+                quoted(&card.logline),
+                quoted(&detail.synopsis),
+                list(
+                    card.genres
+                        .iter()
+                        .map(|genre| quoted(genre.as_str()))
+                        .collect()
+                ),
+                card.format,
+                card.stage,
+                card.release_year
+                    .map_or("NULL".to_owned(), |year| year.to_string()),
+                list(detail.cast.iter().map(|name| quoted(name)).collect()),
+                if pitch.listed { "published" } else { "draft" },
+                card.visibility,
+                card.published_at,
+                card.published_at,
+                detail.updated_at,
+                detail.version,
+                card.view_count,
+                pitch.trending_score,
+            );
+        }
+        let url = self.database.url().to_owned();
+        tokio::task::spawn_blocking(move || execute(&url, &sql))
+            .await
+            .expect("the task ends")
+            .expect("the rows go in");
+    }
+}
+
+contract::suite!(postgres, Pg::new());
