@@ -8,7 +8,7 @@ use crate::problem::{Kind, Problem};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use pitchey_model::{PitchId, Position, SortKey};
+use pitchey_model::{Position, SortKey};
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -40,14 +40,14 @@ impl CursorKey {
         bytes.push(VERSION);
         bytes.extend(scope_hash(scope));
         let (kind, key) = match position.key {
-            SortKey::PublishedAt(time) => (b'p', micros(time).to_be_bytes()),
+            SortKey::Time(time) => (b'p', micros(time).to_be_bytes()),
             SortKey::Score(score) => (b's', score.to_bits().to_be_bytes()),
             SortKey::Views(views) => (b'v', views.to_be_bytes()),
             SortKey::Rank(rank) => (b'r', u64::from(rank.to_bits()).to_be_bytes()),
         };
         bytes.push(kind);
         bytes.extend(key);
-        bytes.extend(position.id.0.as_bytes());
+        bytes.extend(position.id.as_bytes());
         let tag = self.0.clone().chain_update(&bytes).finalize().into_bytes();
         bytes.extend(&tag[..TAG]);
         URL_SAFE_NO_PAD.encode(bytes)
@@ -80,7 +80,7 @@ impl CursorKey {
         }
         let key = eight(10)?;
         let key = match body[9] {
-            b'p' => SortKey::PublishedAt(
+            b'p' => SortKey::Time(
                 OffsetDateTime::from_unix_timestamp_nanos(i128::from(key.cast_signed()) * 1000)
                     .ok()?,
             ),
@@ -91,7 +91,7 @@ impl CursorKey {
         };
         Some(Position {
             key,
-            id: PitchId(Uuid::from_slice(&body[18..]).ok()?),
+            id: Uuid::from_slice(&body[18..]).ok()?,
         })
     }
 }
@@ -126,7 +126,7 @@ mod tests {
     fn position(views: i64) -> Position {
         Position {
             key: SortKey::Views(views),
-            id: PitchId(Uuid::from_u128(7)),
+            id: Uuid::from_u128(7),
         }
     }
 
@@ -147,8 +147,8 @@ mod tests {
         #[test]
         fn positions_come_back(views: i64, score: f64, rank: f32, micros in -1_i64 << 50..1 << 50, id: u128) {
             let time = OffsetDateTime::UNIX_EPOCH + time::Duration::microseconds(micros);
-            for sort_key in [SortKey::Views(views), SortKey::Score(score), SortKey::Rank(rank), SortKey::PublishedAt(time)] {
-                let position = Position { key: sort_key, id: PitchId(Uuid::from_u128(id)) };
+            for sort_key in [SortKey::Views(views), SortKey::Score(score), SortKey::Rank(rank), SortKey::Time(time)] {
+                let position = Position { key: sort_key, id: Uuid::from_u128(id) };
                 let opened = key(1).open("x", &key(1).seal("x", position)).expect("it is our own");
                 prop_assert_eq!(format!("{opened:?}"), format!("{position:?}"));
             }

@@ -1,7 +1,8 @@
 //! Lists: what is asked for, and where a page ends.
 
-use crate::{Format, PitchId, Shelf, Sort, Stage, UserId};
+use crate::{Format, Shelf, Sort, Stage, UserId};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 /// What a list shows. Filters that are absent show everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +22,8 @@ pub struct BrowseQuery {
 /// What a list is sorted by; ties are broken by the id. Both descend.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum SortKey {
-    /// [`Sort::New`].
-    PublishedAt(OffsetDateTime),
+    /// [`Sort::New`], and every list that is in the order of time.
+    Time(OffsetDateTime),
     /// [`Sort::Trending`].
     Score(f64),
     /// [`Sort::Views`].
@@ -37,7 +38,7 @@ pub struct Position {
     /// What it sorts by.
     pub key: SortKey,
     /// Which of those that are equal.
-    pub id: PitchId,
+    pub id: Uuid,
 }
 
 /// Some entries of a list, and where to go on.

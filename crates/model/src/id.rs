@@ -37,4 +37,8 @@ ids! {
     NdaId,
     /// An expression of interest in a pitch.
     InterestId,
+    /// A signed-in browser or program.
+    SessionId,
+    /// Something an account is told.
+    NotificationId,
 }

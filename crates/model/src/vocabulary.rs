@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use utoipa::ToSchema;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// A word that is not in the vocabulary.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -18,7 +19,7 @@ pub struct UnknownWord {
 macro_rules! vocabulary {
     ($(#[$doc:meta])* $name:ident ($label:literal) { $($(#[$vdoc:meta])* $variant:ident = $word:literal),* $(,)? }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum $name {
             $($(#[$vdoc])* #[serde(rename = $word)] $variant,)*
         }
@@ -32,6 +33,19 @@ macro_rules! vocabulary {
                 match self { $(Self::$variant => $word),* }
             }
         }
+
+        // By hand, because the derive does not see the words: here they are still fragments of a macro.
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let words = Self::ALL.iter().map(|word| word.as_str());
+                ObjectBuilder::new()
+                    .schema_type(Type::String)
+                    .enum_values(Some(words))
+                    .into()
+            }
+        }
+
+        impl ToSchema for $name {}
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -174,6 +188,58 @@ vocabulary! {
         Accepted = "accepted",
         /// Turned down by the creator.
         Declined = "declined",
+    }
+}
+
+vocabulary! {
+    /// Which side of a deal a list shows.
+    Side ("side") {
+        /// What I asked for.
+        Outgoing = "outgoing",
+        /// What was asked of me.
+        Incoming = "incoming",
+    }
+}
+
+vocabulary! {
+    /// What a notification is about.
+    NoticeKind ("notification kind") {
+        /// To the creator: somebody asks for an NDA.
+        NdaRequested = "nda_requested",
+        /// To who asked: granted.
+        NdaApproved = "nda_approved",
+        /// To who asked: refused.
+        NdaRejected = "nda_rejected",
+        /// To who asked: taken back.
+        NdaRevoked = "nda_revoked",
+        /// To the creator: somebody is interested.
+        InterestExpressed = "interest_expressed",
+        /// To the creator: no longer.
+        InterestWithdrawn = "interest_withdrawn",
+        /// To the investor: taken up.
+        InterestAccepted = "interest_accepted",
+        /// To the investor: turned down.
+        InterestDeclined = "interest_declined",
+        /// To followers: somebody they follow has published.
+        PitchPublished = "pitch_published",
+        /// To who is followed now.
+        Followed = "followed",
+    }
+}
+
+vocabulary! {
+    /// What a browser measures of a page.
+    RumMetric ("metric") {
+        /// Largest Contentful Paint, in milliseconds.
+        Lcp = "lcp",
+        /// Interaction to Next Paint, in milliseconds.
+        Inp = "inp",
+        /// Cumulative Layout Shift, without a unit.
+        Cls = "cls",
+        /// First Contentful Paint, in milliseconds.
+        Fcp = "fcp",
+        /// Time to First Byte, in milliseconds.
+        Ttfb = "ttfb",
     }
 }
 

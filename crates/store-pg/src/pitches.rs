@@ -7,12 +7,13 @@ use pitchey_model::{
     Sort, SortKey, Stage,
 };
 use pitchey_store::{Pitches, StoreError};
+use uuid::Uuid;
 
 /// The place of the last entry shown, if one more was fetched than asked for, which is then dropped.
 pub(crate) fn page_of<T>(
     mut items: Vec<(SortKey, T)>,
     limit: u32,
-    id: impl Fn(&T) -> PitchId,
+    id: impl Fn(&T) -> Uuid,
 ) -> Page<T> {
     let limit = limit as usize;
     let more = items.len() > limit;
@@ -35,7 +36,7 @@ macro_rules! fetch_list {
             Some(Position { key: $key(key), .. }) => Some(key),
             Some(other) => return Err(wrong_sort(other)),
         };
-        let id = $after.map(|position| position.id.0);
+        let id = $after.map(|position| position.id);
         let (formats, stages) = (formats($query.format), stages($query.stage));
         let shelf = $query.shelf.as_str();
         let fetch = i64::from($limit) + 1;
@@ -90,7 +91,7 @@ impl Pitches for PgStore {
                     query,
                     after,
                     limit,
-                    SortKey::PublishedAt,
+                    SortKey::Time,
                     "pitches.browse_new" in "../sql/statements/pitches/browse_new.sql",
                     "pitches.creator_new" in "../sql/statements/pitches/creator_new.sql"
                 )
@@ -116,7 +117,7 @@ impl Pitches for PgStore {
                 "pitches.creator_views" in "../sql/statements/pitches/creator_views.sql"
             ),
         };
-        Ok(page_of(items, limit, |card| card.id))
+        Ok(page_of(items, limit, |card| card.id.0))
     }
 
     async fn detail(&self, id: PitchId) -> Result<Option<PitchDetail>, StoreError> {

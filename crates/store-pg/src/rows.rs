@@ -1,7 +1,7 @@
 //! From rows to what they mean.
 
 use crate::error::corrupt;
-use pitchey_model::{Creator, PitchCard};
+use pitchey_model::{Person, PitchCard};
 use pitchey_store::StoreError;
 use std::str::FromStr;
 use time::OffsetDateTime;
@@ -66,7 +66,7 @@ impl TryFrom<CardColumns> for PitchCard {
             visibility: word("visibility", &row.visibility)?,
             release_year: row.release_year,
             cover: row.cover_media_id.map(Into::into),
-            creator: Creator {
+            creator: Person {
                 id: row.creator_id.into(),
                 username: word("username", &row.creator_username)?,
                 display_name: row.creator_display_name,

@@ -61,7 +61,7 @@ impl PgStore {
                     genre,
                     format,
                     rank,
-                    after.map(|position| position.id.0),
+                    after.map(|position| position.id),
                     i64::from(limit) + 1,
                     query.facets && after.is_none()
                 );
@@ -84,7 +84,7 @@ impl PgStore {
                 },
             ));
         }
-        let mut page = page_of(hits, limit, |hit| hit.card.id);
+        let mut page = page_of(hits, limit, |hit| hit.card.id.0);
         if query.highlights {
             let mut marked = self.highlights(words, &page.items).await?;
             for hit in &mut page.items {

@@ -5,13 +5,14 @@
 
 use crate::{Health, Pitches, StoreError, Users};
 use pitchey_model::{
-    BrowseQuery, Creator, Facets, Highlights, MediaId, Page, PitchCard, PitchDetail, PitchId,
+    BrowseQuery, Facets, Highlights, MediaId, Page, Person, PitchCard, PitchDetail, PitchId,
     Position, Profile, Role, SearchHit, SearchPage, SearchQuery, Shelf, Sort, SortKey, UserId,
     Username, Visibility,
 };
 use std::cmp::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 /// A pitch and what lists sort it by.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,15 +105,15 @@ impl Pitches for MemStore {
             .filter(|(_, card)| query.stage.is_none_or(|stage| card.stage == stage))
             .map(|(score, card)| {
                 let key = match query.sort {
-                    Sort::New => SortKey::PublishedAt(card.published_at),
+                    Sort::New => SortKey::Time(card.published_at),
                     Sort::Trending => SortKey::Score(score),
                     Sort::Views => SortKey::Views(card.view_count),
                 };
                 (key, card.clone())
             })
             .collect();
-        found.sort_by(|(a_key, a), (b_key, b)| descending((*b_key, b.id), (*a_key, a.id)));
-        Ok(page_after(found, after, limit, |card| card.id))
+        found.sort_by(|(a_key, a), (b_key, b)| descending((*b_key, b.id.0), (*a_key, a.id.0)));
+        Ok(page_after(found, after, limit, |card| card.id.0))
     }
 
     async fn detail(&self, id: PitchId) -> Result<Option<PitchDetail>, StoreError> {
@@ -155,7 +156,7 @@ impl Pitches for MemStore {
             }
             facets
         });
-        let mut page = page_after(found, after, limit, |hit| hit.card.id);
+        let mut page = page_after(found, after, limit, |hit| hit.card.id.0);
         if query.highlights {
             for hit in &mut page.items {
                 let synopsis = String::new();
@@ -232,7 +233,8 @@ fn find(pitches: &[StoredPitch], query: &SearchQuery, words: &str) -> Vec<(SortK
             (all && !words.is_empty()).then_some((SortKey::Rank(rank), hit))
         })
         .collect();
-    found.sort_by(|(a_key, a), (b_key, b)| descending((*b_key, b.card.id), (*a_key, a.card.id)));
+    found
+        .sort_by(|(a_key, a), (b_key, b)| descending((*b_key, b.card.id.0), (*a_key, a.card.id.0)));
     found
 }
 
@@ -288,7 +290,7 @@ fn page_after<T>(
     found: Vec<(SortKey, T)>,
     after: Option<Position>,
     limit: u32,
-    id: impl Fn(&T) -> PitchId,
+    id: impl Fn(&T) -> Uuid,
 ) -> Page<T> {
     let limit = limit as usize;
     let mut rest: Vec<_> = found
@@ -311,9 +313,9 @@ fn page_after<T>(
     }
 }
 
-fn descending((a, a_id): (SortKey, PitchId), (b, b_id): (SortKey, PitchId)) -> Ordering {
+fn descending((a, a_id): (SortKey, Uuid), (b, b_id): (SortKey, Uuid)) -> Ordering {
     let keys = match (a, b) {
-        (SortKey::PublishedAt(a), SortKey::PublishedAt(b)) => a.cmp(&b),
+        (SortKey::Time(a), SortKey::Time(b)) => a.cmp(&b),
         (SortKey::Score(a), SortKey::Score(b)) => a.total_cmp(&b),
         (SortKey::Views(a), SortKey::Views(b)) => a.cmp(&b),
         (SortKey::Rank(a), SortKey::Rank(b)) => a.total_cmp(&b),
@@ -337,7 +339,7 @@ pub fn pitch(id: u128, title: &str, creator: &Profile) -> StoredPitch {
                 visibility: Visibility::Public,
                 release_year: None,
                 cover: None::<MediaId>,
-                creator: Creator {
+                creator: Person {
                     id: creator.id,
                     username: creator.username.clone(),
                     display_name: creator.display_name.clone(),
