@@ -6,14 +6,26 @@
 pub mod bulk;
 pub mod inspect;
 pub mod migrate;
+pub mod operate;
 
+mod accounts;
 mod config;
+mod effects;
 mod error;
+mod intake;
+mod market;
+mod outbox;
 mod pitches;
 mod pool;
 mod rows;
 mod search;
+mod tx;
+mod upkeep;
 mod users;
 
 pub use config::{PoolConfig, TlsMode};
+pub use outbox::{
+    Backlog, OutboxEvent, OutboxListener, OutboxStatus, OutboxTag, OutboxWrites, RelayRound, Replay,
+};
 pub use pool::{ConnectError, LimitError, PgStore};
+pub use upkeep::{CleanedUp, Rescored};

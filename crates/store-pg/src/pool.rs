@@ -2,6 +2,7 @@
 
 use crate::config::{PoolConfig, TlsMode};
 use crate::error::{is_dead_connection, store_error};
+use crate::outbox::OutboxBell;
 use pitchey_runtime::{Clock as _, SystemRuntime};
 use pitchey_store::StoreError;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -38,7 +39,8 @@ pub enum LimitError {
 #[derive(Debug, Clone)]
 pub struct PgStore {
     pub(crate) pool: PgPool,
-    clock: SystemRuntime,
+    pub(crate) clock: SystemRuntime,
+    pub(crate) outbox: OutboxBell,
 }
 
 impl PgStore {
@@ -66,7 +68,11 @@ impl PgStore {
                 })
             })
             .connect_lazy_with(options);
-        Ok(Self { pool, clock })
+        Ok(Self {
+            pool,
+            clock,
+            outbox: OutboxBell::default(),
+        })
     }
 
     /// Waits until every connection is given back, and closes them.

@@ -81,3 +81,9 @@ impl TryFrom<CardColumns> for PitchCard {
 pub(crate) fn word<T: FromStr>(column: &'static str, text: &str) -> Result<T, StoreError> {
     text.parse().map_err(|_| corrupt(column, text))
 }
+
+/// A time as the database keeps it: what is answered is what will be read.
+pub(crate) fn micros(at: OffsetDateTime) -> OffsetDateTime {
+    at.replace_nanosecond(at.nanosecond() / 1000 * 1000)
+        .unwrap_or(at)
+}

@@ -4,10 +4,17 @@
 //! `mem::MemStore`, which keeps everything in memory, and `contract`, the suite that every implementation
 //! must pass.
 
+pub mod accounts;
 #[cfg(feature = "testing")]
 pub mod contract;
+pub mod intake;
+pub mod market;
 #[cfg(feature = "testing")]
 pub mod mem;
+
+pub use accounts::Accounts;
+pub use intake::Intake;
+pub use market::Market;
 
 use pitchey_model::{
     BrowseQuery, Page, PitchCard, PitchDetail, PitchId, Position, Profile, SearchPage, SearchQuery,
@@ -82,7 +89,12 @@ pub trait Health {
     fn ping(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-/// Every port in one, cheap to clone: what handlers are generic over.
+/// What the public reads need, cheap to clone.
 pub trait Store: Pitches + Users + Health + Clone + Send + Sync + 'static {}
 
 impl<T: Pitches + Users + Health + Clone + Send + Sync + 'static> Store for T {}
+
+/// Every port in one: what the whole API needs.
+pub trait FullStore: Store + Accounts + Market {}
+
+impl<T: Store + Accounts + Market> FullStore for T {}

@@ -1,13 +1,15 @@
 //! The repositories over a real PostgreSQL keep the contract of the ports.
 
-use pitchey_model::Profile;
-use pitchey_runtime::SystemRuntime;
-use pitchey_store::contract::{self, Harness};
+use pitchey_model::{Profile, UserId};
+use pitchey_runtime::{Clock as _, SystemRuntime};
+use pitchey_store::contract::{self, Harness, Traces};
 use pitchey_store::mem::StoredPitch;
 use pitchey_store_pg::{PgStore, PoolConfig};
 use pitchey_testkit::TestDb;
 use pitchey_testkit::postgres_server::execute;
 use std::fmt::Write as _;
+use time::OffsetDateTime;
+use tokio_postgres::NoTls;
 
 struct Pg {
     database: TestDb,
@@ -26,6 +28,14 @@ impl Pg {
             .expect("the test database has a URL");
         Self { database, store }
     }
+
+    async fn execute(&self, sql: String) {
+        let url = self.database.url().to_owned();
+        tokio::task::spawn_blocking(move || execute(&url, &sql))
+            .await
+            .expect("the task ends")
+            .expect("the statements do");
+    }
 }
 
 impl Harness for Pg {
@@ -33,6 +43,10 @@ impl Harness for Pg {
 
     fn store(&self) -> &PgStore {
         &self.store
+    }
+
+    fn now(&self) -> OffsetDateTime {
+        SystemRuntime::new().wall().truncate_to_microsecond()
     }
 
     async fn given(&self, users: &[Profile], pitches: &[StoredPitch]) {
@@ -83,11 +97,56 @@ impl Harness for Pg {
                 pitch.trending_score,
             );
         }
-        let url = self.database.url().to_owned();
-        tokio::task::spawn_blocking(move || execute(&url, &sql))
+        self.execute(sql).await;
+    }
+
+    async fn lock_user(&self, user: UserId) {
+        self.execute(format!(
+            "UPDATE users SET locked_at = now() WHERE id = '{user}'"
+        ))
+        .await;
+    }
+
+    async fn delete_user(&self, user: UserId) {
+        self.execute(format!(
+            "UPDATE users SET deleted_at = now() WHERE id = '{user}'"
+        ))
+        .await;
+    }
+
+    async fn refresh(&self) {
+        self.execute("REFRESH MATERIALIZED VIEW mv_pitch_stats".to_owned())
+            .await;
+    }
+
+    async fn traces(&self) -> Traces {
+        let (client, connection) = tokio_postgres::connect(self.database.url(), NoTls)
+            .await
+            .expect("the test database can be reached");
+        let connection = tokio::spawn(connection);
+        let texts = async |query: &str| -> Vec<String> {
+            let rows = client.query(query, &[]).await.expect("the query is good");
+            rows.iter().map(|row| row.get(0)).collect()
+        };
+        let count = async |table: &str| {
+            let query = format!("SELECT count(*) FROM {table}");
+            let row = client.query_one(&query, &[]).await;
+            let count: i64 = row.expect("the query is good").get(0);
+            count.unsigned_abs()
+        };
+        let traces = Traces {
+            tags: texts("SELECT tag FROM cache_outbox ORDER BY id").await,
+            events: texts("SELECT event_kind FROM event_outbox ORDER BY id").await,
+            audit: texts("SELECT action FROM audit_log ORDER BY created_at, id").await,
+            rum: count("rum_events").await,
+            analytics: count("analytics_events").await,
+        };
+        drop(client);
+        connection
             .await
             .expect("the task ends")
-            .expect("the rows go in");
+            .expect("the connection closes");
+        traces
     }
 }
 

@@ -1,6 +1,10 @@
 -- name: audit.of_actor
--- for: the latest entries of one actor; how many
+-- for: entries of one actor, newest first, not before a moment; the last key of the page before, or nulls; how many
 -- index: audit_log_actor
--- sample: SELECT id, 100 FROM users TABLESAMPLE SYSTEM (10) LIMIT 100
-SELECT /* audit.of_actor */ id, created_at, action, subject_kind, subject_id, detail FROM audit_log
-WHERE actor_id = $1 ORDER BY created_at DESC LIMIT $2
+-- sample: SELECT id, '-infinity', null, null, 100 FROM users TABLESAMPLE SYSTEM (10) LIMIT 100
+SELECT /* audit.of_actor */ id, created_at, actor_id, action, subject_kind, subject_id, detail, ip, request_id FROM audit_log
+WHERE actor_id = $1 AND created_at >= $2
+  -- The index leads by time alone: entries of one moment are few.
+  AND created_at <= coalesce($3::timestamptz, 'infinity')
+  AND (created_at, id) < (coalesce($3::timestamptz, 'infinity'), coalesce($4::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
+ORDER BY created_at DESC, id DESC LIMIT $5

@@ -1,6 +1,6 @@
 -- name: trending.refresh
 -- for: scores of the pitches viewed since a moment, from their views of thirty days; scheduled
--- index: pitch_views_time, pitch_views_pkey
+-- index: pitch_views_time, pitch_views_pkey, pitches_pkey
 -- sample: SELECT now() - interval '10 minutes'
 WITH /* trending.refresh */ touched AS (
     SELECT DISTINCT pitch_id FROM pitch_views WHERE viewed_at >= $1
@@ -18,9 +18,12 @@ WITH /* trending.refresh */ touched AS (
         WHERE p.id = t.pitch_id AND p.published_at IS NOT NULL
         GROUP BY p.published_at
     ) s
+), locked AS (
+    -- In the order of views.record, which counts meanwhile: the two cannot deadlock.
+    SELECT p.id, s.score
+    FROM scored s JOIN pitches p ON p.id = s.pitch_id
+    -- The sum taken relative to now is another in its last digits each time, which is no reason to write.
+    WHERE abs(p.trending_score - s.score) > 1e-9
+    ORDER BY p.id FOR NO KEY UPDATE OF p
 )
-UPDATE pitches p
-SET trending_score = scored.score
-FROM scored
--- The sum taken relative to now is another in its last digits each time, which is no reason to write.
-WHERE p.id = scored.pitch_id AND abs(p.trending_score - scored.score) > 1e-9
+UPDATE pitches p SET trending_score = locked.score FROM locked WHERE p.id = locked.id

@@ -1,5 +1,6 @@
-//! What every implementation of the ports must do, as tests that each stamps out with [`suite!`].
+//! The public reads: lists, details, search, profiles.
 
+use super::{Harness, Result};
 use crate::mem::{StoredPitch, creator, pitch};
 use crate::{Health as _, Pitches as _, Store, StoreError, Users as _};
 use pitchey_model::{
@@ -8,18 +9,6 @@ use pitchey_model::{
 };
 use std::collections::BTreeSet;
 use time::Duration;
-
-/// An implementation, empty, and a way to fill it.
-pub trait Harness {
-    /// The implementation.
-    type Store: Store;
-    /// The implementation.
-    fn store(&self) -> &Self::Store;
-    /// Makes it hold these as well.
-    fn given(&self, users: &[Profile], pitches: &[StoredPitch]) -> impl Future<Output = ()> + Send;
-}
-
-type Result = std::result::Result<(), StoreError>;
 
 const ALL: BrowseQuery = BrowseQuery {
     shelf: Shelf::All,
@@ -340,39 +329,19 @@ pub async fn searches_find(harness: impl Harness) -> Result {
 /// Profiles are found by name and count what is listed.
 pub async fn profiles_are_found(harness: impl Harness) -> Result {
     let users = vec![creator(1, "ann"), creator(2, "bob")];
-    harness.given(&users, &[pitch(10, "One", &users[0])]).await;
+    let mut hidden = pitch(11, "Two", &users[0]);
+    hidden.listed = false;
+    let pitches = [pitch(10, "One", &users[0]), hidden];
+    harness.given(&users, &pitches).await;
     let store = harness.store();
-    let found = store
-        .profile(&users[0].username)
-        .await?
-        .map(|profile| profile.id);
-    assert_eq!(found, Some(users[0].id));
+    let ann = Profile {
+        pitch_count: 1,
+        ..users[0].clone()
+    };
+    assert_eq!(store.profile(&ann.username).await?, Some(ann));
     assert_eq!(store.user_id(&users[1].username).await?, Some(users[1].id));
     let nobody = creator(3, "nobody").username;
     assert_eq!(store.profile(&nobody).await?, None);
     assert_eq!(store.user_id(&nobody).await?, None);
     store.ping().await
 }
-
-/// Stamps the suite out for an implementation: a module name and an expression that gives a future of a
-/// fresh, empty [`Harness`]. The calling crate needs `tokio` with `macros`.
-#[macro_export]
-macro_rules! contract_suite {
-    ($module:ident, $harness:expr) => {
-        $crate::contract_suite!(@each $module, $harness,
-            pages_neither_repeat_nor_skip, lists_descend, filters_narrow, inserts_do_not_shift_pages,
-            details_are_whole, searches_find, profiles_are_found);
-    };
-    (@each $module:ident, $harness:expr, $($name:ident),*) => {
-        mod $module {
-            use super::*;
-            $(
-                #[tokio::test]
-                async fn $name() -> Result<(), $crate::StoreError> {
-                    $crate::contract::$name($harness.await).await
-                }
-            )*
-        }
-    };
-}
-pub use crate::contract_suite as suite;

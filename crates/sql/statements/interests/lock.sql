@@ -1,0 +1,15 @@
+-- name: interests.lock
+-- for: an interest, to be changed
+-- index: investment_interests_pkey, pitches_pkey, users_pkey
+-- sample: SELECT id FROM investment_interests TABLESAMPLE SYSTEM (10) LIMIT 100
+SELECT /* interests.lock */
+       i.id, i.pitch_id, p.title AS pitch_title,
+       v.id AS investor_id, v.username AS investor_username, v.display_name AS investor_display_name,
+       c.id AS creator_id, c.username AS creator_username, c.display_name AS creator_display_name,
+       i.status, i.amount_minor, i.currency, i.message, i.created_at, i.decided_at, i.version
+FROM investment_interests i
+JOIN pitches p ON p.id = i.pitch_id
+JOIN users v ON v.id = i.investor_id
+JOIN users c ON c.id = i.creator_id
+WHERE i.id = $1
+FOR NO KEY UPDATE OF i
