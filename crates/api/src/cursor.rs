@@ -35,6 +35,12 @@ impl CursorKey {
             .flatten()
     }
 
+    /// The secret for another use, which tells nothing of this one.
+    pub(crate) fn derive(&self, label: &str) -> Hmac<Sha256> {
+        // What cursors sign begins with their version, a label with a letter: no text means two things.
+        self.0.clone().chain_update(label).chain_update([0])
+    }
+
     pub(crate) fn seal(&self, scope: &str, position: Position) -> String {
         let mut bytes = Vec::with_capacity(BODY + TAG);
         bytes.push(VERSION);

@@ -1,16 +1,13 @@
 //! A pitch: `GET /api/pitches/{id}`, the public part.
 
 use crate::ApiState;
-use crate::params::{Params, bad_path};
+use crate::extract::Id;
+use crate::params::Params;
 use crate::problem::{MissingProblem, Problem, ReadProblems};
-use crate::represent::{PITCH_DETAIL_FIELDS, PitchDetailView, select};
-use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, State};
+use crate::represent::{PITCH_DETAIL_FIELDS, PitchDetailView, Versioned};
+use axum::extract::{RawQuery, State};
 use pitchey_model::PitchId;
 use pitchey_store::Store;
-use serde_json::Value;
-use uuid::Uuid;
 
 /// Read a pitch
 ///
@@ -30,10 +27,9 @@ use uuid::Uuid;
 )]
 pub(crate) async fn detail<S: Store>(
     State(state): State<ApiState<S>>,
-    id: Result<Path<String>, PathRejection>,
+    Id(id): Id<PitchId>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, Problem> {
-    let id = pitch_id(id)?;
+) -> Result<Versioned, Problem> {
     let mut params = Params::parse(query.as_deref())?;
     let fields = params.fields(PITCH_DETAIL_FIELDS);
     params.finish()?;
@@ -42,15 +38,6 @@ pub(crate) async fn detail<S: Store>(
         .detail(id)
         .await?
         .ok_or_else(Problem::not_found)?;
-    Ok(Json(select(&PitchDetailView::from(detail), &fields)?))
-}
-
-/// An id has one spelling, lower case with hyphens: one pitch, one address, one key in the caches.
-fn pitch_id(raw: Result<Path<String>, PathRejection>) -> Result<PitchId, Problem> {
-    let Path(raw) = raw.map_err(|_| bad_path("id", "must be percent-encoded UTF-8"))?;
-    let id = Uuid::parse_str(&raw)
-        .ok()
-        .filter(|id| id.to_string() == raw);
-    id.map(PitchId)
-        .ok_or_else(|| bad_path("id", "must be a UUID in lower case with hyphens"))
+    let version = detail.version;
+    Versioned::select(version, &PitchDetailView::from(detail), &fields)
 }

@@ -1,8 +1,9 @@
 //! The outermost layer: problems written out, cache headers from the table of routes, strong `ETag`s,
-//! preconditions (RFC 9110, section 13) and compression.
+//! preconditions (RFC 9110, section 13), compression, and what browsers are told of every answer.
 
 use crate::coding::Coding;
 use crate::problem::{Kind, Problem, RequestId};
+use crate::protect::protect;
 use crate::routes::{Caching, caching_of};
 use axum::body::{Body, Bytes};
 use axum::extract::{MatchedPath, Request};
@@ -21,11 +22,19 @@ const MAX_BODY: usize = 16 * 1024 * 1024;
 pub(crate) const MAX_URI: usize = 4096;
 
 pub(crate) async fn finish(request: Request, next: Next) -> Response {
+    let mut response = write_out(request, next).await;
+    protect(response.headers_mut());
+    response
+}
+
+async fn write_out(request: Request, next: Next) -> Response {
     let id = request.extensions().get::<RequestId>().cloned();
     let caching = request
         .extensions()
         .get::<MatchedPath>()
-        .map_or(Caching::Private, |path| caching_of(path.as_str()));
+        .map_or(Caching::Private, |path| {
+            caching_of(request.method(), path.as_str())
+        });
     let (method, headers) = (request.method().clone(), request.headers().clone());
     let uri = request.uri();
     let uri_bytes = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
@@ -39,9 +48,11 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
 
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let mut written = problem.into_response_for(id.as_ref());
-        if let Some(allow) = response.headers_mut().remove(header::ALLOW) {
-            written.headers_mut().insert(header::ALLOW, allow);
-        }
+        // What layers within said beside it: allowed methods, limits, a cookie taken away.
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        written
+            .headers_mut()
+            .extend(std::mem::take(response.headers_mut()));
         return written;
     }
     if !response.headers().contains_key(header::CACHE_CONTROL) {
@@ -49,12 +60,56 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
             .headers_mut()
             .insert(header::CACHE_CONTROL, caching.header());
     }
-    if response.status() != StatusCode::OK || !matches!(method, Method::GET | Method::HEAD) {
+    if !matches!(method, Method::GET | Method::HEAD) {
+        return match response.extensions_mut().remove::<Version>() {
+            Some(version) => tagged(version, response).await,
+            None => response,
+        };
+    }
+    if response.status() != StatusCode::OK {
         return response;
     }
     match represent(&headers, caching, response).await {
         Ok(response) => response,
         Err(problem) => problem.into_response_for(id.as_ref()),
+    }
+}
+
+/// The version of the thing that an answer represents: its tag opens with it, so that `If-Match` of a
+/// change can name the version whichever representation was read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Version(pub(crate) i64);
+
+impl Version {
+    fn of(response: &Response) -> Option<Self> {
+        response.extensions().get().copied()
+    }
+}
+
+/// An answer to a change that shows what it made: the tag is that of a read.
+async fn tagged(version: Version, response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
+        return Problem::internal().into_response_for(None);
+    };
+    insert(
+        &mut parts.headers,
+        header::ETAG,
+        &strong_tag(version, &body),
+    );
+    Response::from_parts(parts, Body::from(body))
+}
+
+/// The tag of an answer that is sent as it is.
+pub(crate) fn strong_tag(version: Version, body: &[u8]) -> String {
+    etag(&content_hash(Some(version), body), Coding::Identity)
+}
+
+fn content_hash(version: Option<Version>, body: &[u8]) -> String {
+    let hash = URL_SAFE_NO_PAD.encode(&Sha256::digest(body)[..16]);
+    match version {
+        Some(Version(version)) => format!("{version}.{hash}"),
+        None => hash,
     }
 }
 
@@ -64,6 +119,7 @@ async fn represent(
     caching: Caching,
     response: Response,
 ) -> Result<Response, Problem> {
+    let version = Version::of(&response);
     let (mut parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, MAX_BODY)
         .await
@@ -80,7 +136,7 @@ async fn represent(
     } else {
         Coding::Identity
     };
-    let hash = URL_SAFE_NO_PAD.encode(&Sha256::digest(&body)[..16]);
+    let hash = content_hash(version, &body);
     if compressible {
         parts
             .headers

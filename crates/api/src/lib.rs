@@ -3,21 +3,39 @@
 //! Handlers are written once, here, and mounted by every shell that serves the API. A shell adds what is
 //! about the connection rather than the answer: request ids ([`RequestId`]), deadlines, logs and metrics.
 
+mod account;
+mod admit;
+mod beacons;
+mod body;
 mod browse;
 mod coding;
 mod cursor;
+mod dashboards;
+mod deals;
 mod detail;
 #[cfg(feature = "docs")]
 mod docs;
+mod extract;
 mod fields;
 mod finish;
 mod health;
+mod limits;
+mod listing;
+mod manage;
+mod money;
+mod notifications;
+mod once;
 mod params;
+pub mod ports;
 pub mod problem;
 mod problems;
+mod protect;
 mod represent;
 mod routes;
+mod saved;
 mod search;
+mod session;
+mod site;
 mod users;
 
 #[cfg(test)]
@@ -26,7 +44,8 @@ mod tests;
 pub use cursor::CursorKey;
 pub use health::Readiness;
 pub use problem::{Problem, RequestId};
-pub use routes::{openapi, router};
+pub use routes::{full_router, openapi, router};
+pub use site::{ClientAddress, LimitSettings, Site, SiteSettings};
 
 use pitchey_runtime::Clock;
 use std::sync::Arc;

@@ -77,6 +77,17 @@ impl Params {
         }
     }
 
+    /// A word of a vocabulary that must be there.
+    pub(crate) fn required_word<T: FromStr<Err: std::fmt::Display>>(
+        &mut self,
+        name: &str,
+    ) -> Option<T> {
+        if !self.pairs.iter().any(|(known, _)| known == name) {
+            self.fail(name, "missing", "is required");
+        }
+        self.word(name)
+    }
+
     /// Anything that reads itself from text and says what shape it must have.
     pub(crate) fn shaped<T: FromStr<Err: std::fmt::Display>>(&mut self, name: &str) -> Option<T> {
         let raw = self.take(name)?;

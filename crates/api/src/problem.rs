@@ -3,8 +3,11 @@
 //! A handler returns a [`Problem`]; the outermost layer writes it out, so that each carries the id of its
 //! request. What went wrong inside is logged, never sent.
 
+use crate::ports::Busy;
+use crate::protect::protect;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use pitchey_model::decide::{Conflict, Refusal};
 use pitchey_store::StoreError;
 use serde::Serialize;
 use std::time::Duration;
@@ -56,10 +59,34 @@ kinds! {
         "Parameters in the path or the query are unknown, repeated or out of range. `errors` names each.";
     InvalidCursor = "invalid-cursor", BAD_REQUEST, "Invalid cursor",
         "The cursor was not given out by this list with these filters. Begin again without one.";
+    InvalidContent = "invalid-content", UNPROCESSABLE_ENTITY, "Invalid content",
+        "The body can be read, but what it says cannot be taken. `errors` names everything that is wrong with it.";
+    UnsupportedMediaType = "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, "Unsupported media type",
+        "This address takes `application/json`, and `application/merge-patch+json` for changes, in UTF-8 and without a content coding.";
+    SignInRequired = "sign-in-required", UNAUTHORIZED, "Sign-in required",
+        "This needs an account. Sign in and send the request again.";
+    WrongCredentials = "wrong-credentials", UNAUTHORIZED, "Wrong credentials",
+        "There is no account with this address and this password.";
+    AccountLocked = "account-locked", FORBIDDEN, "Account locked",
+        "The account is locked. Those who run the site can tell why.";
+    Forbidden = "forbidden", FORBIDDEN, "Forbidden",
+        "This account may not do that.";
+    CrossOrigin = "cross-origin", FORBIDDEN, "Cross-origin request",
+        "A page of another site has sent this, or a browser too old to say where it comes from. The latter sends `csrf_token` of `/api/auth/session` as `X-CSRF-Token`.";
     NotFound = "not-found", NOT_FOUND, "Not found",
         "There is nothing at this address, or nothing that you may know of.";
     MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, "Method not allowed",
         "This address has other methods, which the `Allow` header lists.";
+    Conflict = "conflict", CONFLICT, "Conflict",
+        "The state of the thing, or something that is there already, does not allow it. Read it again.";
+    KeyInFlight = "idempotency-key-in-flight", CONFLICT, "Idempotency key in flight",
+        "A request with this `Idempotency-Key` is being worked on. Send it again after `Retry-After` seconds for its answer.";
+    KeyReused = "idempotency-key-reused", UNPROCESSABLE_ENTITY, "Idempotency key reused",
+        "This `Idempotency-Key` came with another request before. Use a new key for a new request.";
+    PreconditionRequired = "precondition-required", PRECONDITION_REQUIRED, "Precondition required",
+        "Changes name the version that they start from: send the `ETag` of what you read as `If-Match`.";
+    TooManyRequests = "too-many-requests", TOO_MANY_REQUESTS, "Too many requests",
+        "This client asks more often than it may. Try again after `Retry-After` seconds.";
     PreconditionFailed = "precondition-failed", PRECONDITION_FAILED, "Precondition failed",
         "The representation is no longer the one that `If-Match` names. Read it again.";
     ContentTooLarge = "content-too-large", PAYLOAD_TOO_LARGE, "Content too large",
@@ -77,7 +104,7 @@ kinds! {
 /// One thing that is wrong with the input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
-    /// Where: `/query/<name>`, `/path/<name>`, or a JSON pointer into the body.
+    /// Where: `/query/<name>`, `/path/<name>`, `/header/<name>`, or a JSON pointer into the body.
     pub pointer: String,
     /// What, as a stable word.
     pub code: &'static str,
@@ -134,6 +161,58 @@ pub(crate) enum ReadProblems {
     Unavailable(ProblemDocument<'static>),
 }
 
+/// What signed-in requests can end in beside, for the OpenAPI document.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "documents what `finish` writes")]
+pub(crate) enum SignedProblems {
+    /// Nobody is signed in.
+    #[response(status = 401, content_type = "application/problem+json")]
+    SignIn(ProblemDocument<'static>),
+    /// The account may not do that, or a page of another site has sent it.
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(ProblemDocument<'static>),
+    /// The client asks too often; see `Retry-After`.
+    #[response(status = 429, content_type = "application/problem+json")]
+    TooMany(ProblemDocument<'static>),
+}
+
+/// What requests with a body can end in beside, for the OpenAPI document.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "documents what `finish` writes")]
+pub(crate) enum BodyProblems {
+    /// The body is too large.
+    #[response(status = 413, content_type = "application/problem+json")]
+    Large(ProblemDocument<'static>),
+    /// The body is not JSON by its type.
+    #[response(status = 415, content_type = "application/problem+json")]
+    Type(ProblemDocument<'static>),
+    /// The body says what cannot be taken; `errors` tells all of it.
+    #[response(status = 422, content_type = "application/problem+json")]
+    Content(ProblemDocument<'static>),
+}
+
+/// What changes of existing things can end in beside, for the OpenAPI document.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "documents what `finish` writes")]
+pub(crate) enum ChangeProblems {
+    /// It has changed since the version that `If-Match` names.
+    #[response(status = 412, content_type = "application/problem+json")]
+    Stale(ProblemDocument<'static>),
+    /// `If-Match` is missing.
+    #[response(status = 428, content_type = "application/problem+json")]
+    Required(ProblemDocument<'static>),
+}
+
+/// The state of the thing does not allow it, for the OpenAPI document.
+#[derive(IntoResponses)]
+#[response(
+    status = 409,
+    description = "The state of the thing, or something that is there already, does not allow it",
+    content_type = "application/problem+json"
+)]
+#[expect(dead_code, reason = "documents what `finish` writes")]
+pub(crate) struct ConflictProblem(ProblemDocument<'static>);
+
 /// There is nothing at the address, for the OpenAPI document.
 #[derive(IntoResponses)]
 #[response(
@@ -167,9 +246,34 @@ impl Problem {
         }
     }
 
+    /// What is wrong with a body, all of it.
+    pub fn invalid_content(errors: Vec<FieldError>) -> Self {
+        let detail = match errors.as_slice() {
+            [one] => format!("{} {}", one.pointer, one.detail),
+            many => format!("{} things are wrong with the body", many.len()),
+        };
+        Self {
+            errors,
+            ..Self::new(Kind::InvalidContent, detail)
+        }
+    }
+
+    /// The same, with what is wrong where.
+    pub(crate) fn with_errors(self, errors: Vec<FieldError>) -> Self {
+        Self { errors, ..self }
+    }
+
     /// Nothing there, or nothing one may know of.
     pub fn not_found() -> Self {
         Self::new(Kind::NotFound, "there is nothing at this address")
+    }
+
+    /// The same, worth trying again after a while.
+    pub(crate) fn after(self, retry_after: Duration) -> Self {
+        Self {
+            retry_after: Some(retry_after),
+            ..self
+        }
     }
 
     /// A dependency is away; try again after a while.
@@ -226,13 +330,59 @@ impl Problem {
             HeaderValue::from_static("application/problem+json"),
         );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        protect(headers);
         if let Some(after) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
+        }
+        if self.kind.status() == StatusCode::UNAUTHORIZED {
+            // A 401 names a scheme (RFC 9110, section 11.6.1); that of cookies has no registered name.
             headers.insert(
-                header::RETRY_AFTER,
-                HeaderValue::from(after.as_secs().max(1)),
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static(
+                    "Cookie realm=\"pitchey\", cookie-name=\"__Host-session\"",
+                ),
             );
         }
         response
+    }
+}
+
+/// Seconds as headers tell them: rounded up, so that who waits so long has waited long enough.
+pub(crate) fn whole_seconds(duration: Duration) -> u64 {
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    seconds.max(1)
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        match refusal {
+            Refusal::SignIn => Self::new(Kind::SignInRequired, detail),
+            Refusal::Forbidden => Self::new(Kind::Forbidden, detail),
+            Refusal::NotFound => Self::not_found(),
+            Refusal::Stale => Self::new(Kind::PreconditionFailed, detail),
+            Refusal::Conflict(Conflict::KeyInFlight) => {
+                Self::new(Kind::KeyInFlight, detail).after(Duration::from_secs(1))
+            }
+            Refusal::NotAllowed(_) | Refusal::Conflict(_) => Self::new(Kind::Conflict, detail),
+            Refusal::KeyReused => Self::new(Kind::KeyReused, detail),
+            Refusal::Incomplete(fields) => Self::invalid_content(
+                fields
+                    .into_iter()
+                    .map(|field| FieldError {
+                        pointer: format!("/{field}"),
+                        code: "missing",
+                        detail: "is needed before it can be published".to_owned(),
+                    })
+                    .collect(),
+            ),
+        }
+    }
+}
+
+impl From<Busy> for Problem {
+    fn from(busy: Busy) -> Self {
+        Self::unavailable(busy.retry_after)
     }
 }
 

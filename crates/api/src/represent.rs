@@ -1,10 +1,13 @@
 //! Representations: what the JSON looks like.
 
 use crate::fields::FieldSet;
+use crate::finish::Version;
 use crate::problem::Problem;
+use axum::Json;
+use axum::response::{IntoResponse, Response};
 use pitchey_model::{
-    Format, Genre, MediaId, PitchCard, PitchDetail, PitchId, Profile, Role, SearchHit, Stage,
-    UserId, Username, Visibility,
+    Format, Genre, MediaId, Person, PitchCard, PitchDetail, PitchId, Profile, Role, SearchHit,
+    Stage, UserId, Username, Visibility,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -12,12 +15,22 @@ use std::collections::BTreeMap;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-/// Who pitches.
+/// A person as pages name them.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct CreatorView {
+pub(crate) struct PersonView {
     id: UserId,
     username: Username,
     display_name: String,
+}
+
+impl From<Person> for PersonView {
+    fn from(person: Person) -> Self {
+        Self {
+            id: person.id,
+            username: person.username,
+            display_name: person.display_name,
+        }
+    }
 }
 
 /// A pitch in a list.
@@ -32,7 +45,7 @@ pub(crate) struct PitchView {
     visibility: Visibility,
     release_year: Option<i16>,
     cover_media_id: Option<MediaId>,
-    creator: CreatorView,
+    creator: PersonView,
     #[serde(with = "time::serde::rfc3339")]
     published_at: OffsetDateTime,
     view_count: i64,
@@ -69,11 +82,7 @@ impl From<PitchCard> for PitchView {
             visibility: card.visibility,
             release_year: card.release_year,
             cover_media_id: card.cover,
-            creator: CreatorView {
-                id: card.creator.id,
-                username: card.creator.username,
-                display_name: card.creator.display_name,
-            },
+            creator: card.creator.into(),
             published_at: card.published_at,
             view_count: card.view_count,
         }
@@ -250,6 +259,37 @@ impl From<Profile> for ProfileView {
             created_at: profile.created_at,
             version: profile.version,
         }
+    }
+}
+
+/// A representation of a version of something.
+#[derive(Debug)]
+pub(crate) struct Versioned {
+    version: i64,
+    json: Value,
+}
+
+impl Versioned {
+    pub(crate) fn new(version: i64, view: &impl Serialize) -> Result<Self, Problem> {
+        Self::select(version, view, &FieldSet::all())
+    }
+
+    /// With the fields that are asked for.
+    pub(crate) fn select(
+        version: i64,
+        view: &impl Serialize,
+        fields: &FieldSet,
+    ) -> Result<Self, Problem> {
+        let json = select(view, fields)?;
+        Ok(Self { version, json })
+    }
+}
+
+impl IntoResponse for Versioned {
+    fn into_response(self) -> Response {
+        let mut response = Json(self.json).into_response();
+        response.extensions_mut().insert(Version(self.version));
+        response
     }
 }
 

@@ -4,15 +4,22 @@
 //! [`Documentation`] and in [`router`], and, if its answers may be stored, in [`PUBLIC`].
 //! The tests compare the three.
 
+use crate::admit::admit;
 use crate::finish::finish;
 use crate::problem::{Kind, Problem, ProblemDocument};
-use crate::{ApiState, browse, detail, health, problems, search, users};
+use crate::site::Site;
+use crate::{
+    ApiState, account, beacons, browse, dashboards, deals, detail, health, manage, notifications,
+    problems, saved, search, users,
+};
 use axum::Router;
-use axum::middleware::from_fn;
-use axum::routing::get;
-use http::HeaderValue;
-use pitchey_store::Store;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{delete, get, patch, post, put};
+use http::{HeaderValue, Method};
+use pitchey_model::{Side, Sort};
+use pitchey_store::{FullStore, Store};
 use utoipa::OpenApi;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
 
 /// Who may store an answer, and for how long it is fresh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +59,12 @@ const PUBLIC: &[(&str, u32)] = &[
     ("/problems/{slug}", 3600),
 ];
 
-pub(crate) fn caching_of(route: &str) -> Caching {
+/// Who may store the answer to a request. The answer to a change is nobody's but the one's who made it,
+/// whatever a read of the same route is.
+pub(crate) fn caching_of(method: &Method, route: &str) -> Caching {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return Caching::Private;
+    }
     let known = PUBLIC.iter().find(|(known, _)| *known == route);
     known.map_or(Caching::Private, |(_, max_age_s)| Caching::Public {
         max_age_s: *max_age_s,
@@ -69,12 +81,28 @@ pub(crate) fn caching_of(route: &str) -> Caching {
     paths(
         browse::browse, browse::trending, browse::new, browse::public,
         detail::detail, search::search, users::profile,
+        account::register, account::login, account::logout, account::logout_all, account::session,
+        account::sessions, account::end_session, account::change_password, account::me, account::change_me,
+        manage::create, manage::edit, manage::delete, manage::publish, manage::archive, manage::withdraw,
+        manage::full, manage::own,
+        deals::request, deals::ndas, deals::nda, deals::approve, deals::reject, deals::revoke,
+        deals::express, deals::interests, deals::interest, deals::withdraw_interest, deals::accept,
+        deals::decline,
+        saved::save, saved::unsave, saved::saved, saved::follow, saved::unfollow, saved::following,
+        notifications::notifications, notifications::read,
+        dashboards::creator, dashboards::investor,
+        beacons::view, beacons::rum, beacons::events,
         health::health, health::live, health::ready, health::db_test,
     ),
-    components(schemas(ProblemDocument<'_>)),
+    components(schemas(ProblemDocument<'_>, Side, Sort)),
     tags(
         (name = "pitches", description = "Browsing, searching and reading pitches"),
         (name = "users", description = "Profiles"),
+        (name = "accounts", description = "Registering, signing in, sessions, one's own account"),
+        (name = "creators", description = "A creator's own pitches"),
+        (name = "deals", description = "NDAs and expressions of interest"),
+        (name = "readers", description = "What one saved, whom one follows, what one was told"),
+        (name = "beacons", description = "What pages report"),
         (name = "health", description = "Whether the service works")
     )
 )]
@@ -85,11 +113,34 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut document = Documentation::openapi();
     // The version of the API, not of the build: it goes up when a client must change.
     "1.0.0".clone_into(&mut document.info.version);
+    let cookie = ApiKeyValue::with_description(
+        "__Host-session",
+        "Set by registering and signing in. What needs it answers 401 without it.",
+    );
+    document
+        .components
+        .get_or_insert_default()
+        .add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+    // With it or without.
+    let session = SecurityRequirement::new("session", Vec::<String>::new());
+    document.security = Some(vec![SecurityRequirement::default(), session]);
     document
 }
 
-/// The API: routes, problems for what is not there, and the finishing layer.
+/// The public reads alone, for those who serve nothing else.
 pub fn router<S: Store>(state: ApiState<S>) -> Router {
+    fallbacks(reads().with_state(state)).layer(from_fn(finish))
+}
+
+/// The whole API.
+pub fn full_router<S: FullStore>(site: Site<S>) -> Router {
+    let reads = reads().with_state(site.api.clone());
+    let writes = writes().with_state(site.clone());
+    let admitted = fallbacks(reads.merge(writes)).layer(from_fn_with_state(site, admit::<S>));
+    admitted.layer(from_fn(finish))
+}
+
+fn reads<S: Store>() -> Router<ApiState<S>> {
     let router = Router::new()
         .route("/api/pitches", get(browse::browse::<S>))
         .route("/api/pitches/trending", get(browse::trending::<S>))
@@ -108,6 +159,70 @@ pub fn router<S: Store>(state: ApiState<S>) -> Router {
     #[cfg(feature = "docs")]
     let router = router.merge(crate::docs::router());
     router
+}
+
+/// What needs an account, changes something, or is counted.
+fn writes<S: FullStore>() -> Router<Site<S>> {
+    Router::new()
+        .route("/api/auth/register", post(account::register::<S>))
+        .route("/api/auth/login", post(account::login::<S>))
+        .route("/api/auth/logout", post(account::logout::<S>))
+        .route("/api/auth/logout-all", post(account::logout_all::<S>))
+        .route("/api/auth/session", get(account::session::<S>))
+        .route("/api/auth/sessions", get(account::sessions::<S>))
+        .route("/api/auth/sessions/{id}", delete(account::end_session::<S>))
+        .route("/api/auth/password", post(account::change_password::<S>))
+        .route(
+            "/api/me",
+            get(account::me::<S>).patch(account::change_me::<S>),
+        )
+        .route("/api/me/pitches", get(manage::own::<S>))
+        .route("/api/me/saved", get(saved::saved::<S>))
+        .route("/api/me/following", get(saved::following::<S>))
+        .route("/api/pitches", post(manage::create::<S>))
+        .route(
+            "/api/pitches/{id}",
+            patch(manage::edit::<S>).delete(manage::delete::<S>),
+        )
+        .route("/api/pitches/{id}/full", get(manage::full::<S>))
+        .route("/api/pitches/{id}/publish", post(manage::publish::<S>))
+        .route("/api/pitches/{id}/archive", post(manage::archive::<S>))
+        .route("/api/pitches/{id}/withdraw", post(manage::withdraw::<S>))
+        .route("/api/pitches/{id}/view", post(beacons::view::<S>))
+        .route(
+            "/api/pitches/{id}/saved",
+            put(saved::save::<S>).delete(saved::unsave::<S>),
+        )
+        .route("/api/pitches/{id}/ndas", post(deals::request::<S>))
+        .route("/api/ndas", get(deals::ndas::<S>))
+        .route("/api/ndas/{id}", get(deals::nda::<S>))
+        .route("/api/ndas/{id}/approve", post(deals::approve::<S>))
+        .route("/api/ndas/{id}/reject", post(deals::reject::<S>))
+        .route("/api/ndas/{id}/revoke", post(deals::revoke::<S>))
+        .route("/api/pitches/{id}/interests", post(deals::express::<S>))
+        .route("/api/interests", get(deals::interests::<S>))
+        .route("/api/interests/{id}", get(deals::interest::<S>))
+        .route(
+            "/api/interests/{id}/withdraw",
+            post(deals::withdraw_interest::<S>),
+        )
+        .route("/api/interests/{id}/accept", post(deals::accept::<S>))
+        .route("/api/interests/{id}/decline", post(deals::decline::<S>))
+        .route(
+            "/api/users/{username}/followed",
+            put(saved::follow::<S>).delete(saved::unfollow::<S>),
+        )
+        .route("/api/notifications", get(notifications::notifications::<S>))
+        .route("/api/notifications/read", post(notifications::read::<S>))
+        .route("/api/dashboard/creator", get(dashboards::creator::<S>))
+        .route("/api/dashboard/investor", get(dashboards::investor::<S>))
+        .route("/api/analytics/rum", post(beacons::rum::<S>))
+        .route("/api/analytics/events", post(beacons::events::<S>))
+}
+
+/// Problems for what is not there.
+fn fallbacks(router: Router) -> Router {
+    router
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(async || {
             Problem::new(
@@ -115,6 +230,4 @@ pub fn router<S: Store>(state: ApiState<S>) -> Router {
                 "this address does not have that method",
             )
         })
-        .layer(from_fn(finish))
-        .with_state(state)
 }

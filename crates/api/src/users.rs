@@ -3,13 +3,11 @@
 use crate::ApiState;
 use crate::params::{Params, bad_path};
 use crate::problem::{MissingProblem, Problem, ReadProblems};
-use crate::represent::{PROFILE_FIELDS, ProfileView, select};
-use axum::Json;
+use crate::represent::{PROFILE_FIELDS, ProfileView, Versioned};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use pitchey_model::Username;
 use pitchey_store::Store;
-use serde_json::Value;
 
 /// Read a profile
 #[utoipa::path(
@@ -29,12 +27,8 @@ pub(crate) async fn profile<S: Store>(
     State(state): State<ApiState<S>>,
     username: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, Problem> {
-    let Path(username) =
-        username.map_err(|_| bad_path("username", "must be percent-encoded UTF-8"))?;
-    let username: Username = username
-        .parse()
-        .map_err(|error| bad_path("username", error))?;
+) -> Result<Versioned, Problem> {
+    let username = username_in(username)?;
     let mut params = Params::parse(query.as_deref())?;
     let fields = params.fields(PROFILE_FIELDS);
     params.finish()?;
@@ -43,5 +37,12 @@ pub(crate) async fn profile<S: Store>(
         .profile(&username)
         .await?
         .ok_or_else(Problem::not_found)?;
-    Ok(Json(select(&ProfileView::from(profile), &fields)?))
+    let version = profile.version;
+    Versioned::select(version, &ProfileView::from(profile), &fields)
+}
+
+/// The `{username}` in the path.
+pub(crate) fn username_in(raw: Result<Path<String>, PathRejection>) -> Result<Username, Problem> {
+    let Path(raw) = raw.map_err(|_| bad_path("username", "must be percent-encoded UTF-8"))?;
+    raw.parse().map_err(|error| bad_path("username", error))
 }

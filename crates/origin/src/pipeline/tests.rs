@@ -124,8 +124,11 @@ async fn a_deadline_that_passes_is_a_503_with_retry_after() {
     503 Service Unavailable
     cache-control: no-store
     content-length: 155
+    content-security-policy: default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox
     content-type: application/problem+json
+    referrer-policy: no-referrer
     retry-after: 1
+    x-content-type-options: nosniff
     x-request-id: test-1
 
     {"type":"/problems/deadline-exceeded","title":"Deadline exceeded","status":503,"detail":"the answer was not ready in time","instance":"urn:request:test-1"}
@@ -155,7 +158,10 @@ async fn a_deadline_that_is_no_number_is_a_400() {
     400 Bad Request
     cache-control: no-store
     content-length: 178
+    content-security-policy: default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox
     content-type: application/problem+json
+    referrer-policy: no-referrer
+    x-content-type-options: nosniff
     x-request-id: test-1
 
     {"type":"/problems/malformed-request","title":"Malformed request","status":400,"detail":"X-Request-Timeout-Ms is not one whole number above zero","instance":"urn:request:test-1"}
@@ -170,7 +176,10 @@ async fn a_panic_is_a_500_and_the_next_request_is_answered() {
     500 Internal Server Error
     cache-control: no-store
     content-length: 143
+    content-security-policy: default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox
     content-type: application/problem+json
+    referrer-policy: no-referrer
+    x-content-type-options: nosniff
     x-request-id: test-1
 
     {"type":"/problems/internal","title":"Internal error","status":500,"detail":"something went wrong on our side","instance":"urn:request:test-1"}
@@ -190,7 +199,10 @@ async fn a_body_that_announces_too_much_is_a_413() {
     413 Payload Too Large
     cache-control: no-store
     content-length: 159
+    content-security-policy: default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox
     content-type: application/problem+json
+    referrer-policy: no-referrer
+    x-content-type-options: nosniff
     x-request-id: test-1
 
     {"type":"/problems/content-too-large","title":"Content too large","status":413,"detail":"the body may have at most 1024 bytes","instance":"urn:request:test-1"}

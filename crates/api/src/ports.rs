@@ -1,0 +1,59 @@
+//! What the API needs beside the store, and a shell provides.
+
+use pitchey_store::intake::{AnalyticsEvent, RumSample, View};
+use secrecy::SecretString;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// A future in a box: these ports are called seldom enough to be trait objects.
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Too much is being hashed already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Busy {
+    /// When it may be worth trying again.
+    pub retry_after: Duration,
+}
+
+/// A password that would be guessed too soon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooWeak;
+
+/// What came of a check.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    /// Whether the password is the one.
+    pub matches: bool,
+    /// A hash with today's parameters, if it matches and the stored one has weaker ones.
+    pub rehash: Option<SecretString>,
+}
+
+/// Hashing of passwords, kept from starving everything else.
+pub trait Passwords: Send + Sync {
+    /// The hash of a new password, unless it is too weak. `about` is what an attacker would try first:
+    /// the names and the address of its owner.
+    fn hash(
+        &self,
+        password: SecretString,
+        about: Vec<String>,
+    ) -> Boxed<'_, Result<Result<SecretString, TooWeak>, Busy>>;
+
+    /// Whether this is the password behind a hash. Without a hash the work is the same and the answer no,
+    /// so that nobody learns from the time it takes whether there is an account.
+    fn verify(
+        &self,
+        password: SecretString,
+        hash: Option<SecretString>,
+    ) -> Boxed<'_, Result<Verified, Busy>>;
+}
+
+/// Counting and measuring, behind the answers: it never waits, and what does not fit is dropped and
+/// counted as such.
+pub trait Counters: Send + Sync {
+    /// Somebody looked at a pitch.
+    fn view(&self, view: View);
+    /// A browser measured a page.
+    fn rum(&self, samples: Vec<RumSample>);
+    /// Something happened on a page.
+    fn events(&self, events: Vec<AnalyticsEvent>);
+}
