@@ -5,18 +5,31 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
-use pitchey_api::CursorKey;
+use pitchey_api::{CursorKey, SiteSettings};
 use pitchey_store_pg::PoolConfig;
 use pitchey_telemetry::LogConfig;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::server::Limits;
-
+mod counters;
+mod duties;
+mod http;
+mod limits;
 mod load;
+mod passwords;
 mod redact;
+mod rules;
+mod sessions;
+
+pub use counters::CountersConfig;
+pub use duties::DutiesConfig;
+pub use http::HttpConfig;
+pub use limits::{Limit, LimitsConfig, NoLimit};
+pub use passwords::PasswordsConfig;
+pub use sessions::SessionsConfig;
+
+use rules::Rules;
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -31,111 +44,16 @@ pub struct Config {
     pub log: LogConfig,
     /// Cursors of paginated answers.
     pub cursor: CursorConfig,
-}
-
-/// The `http` section.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct HttpConfig {
-    /// Where the API listens.
-    pub address: SocketAddr,
-    /// Connections served at once; further ones wait to be accepted.
-    pub max_connections: usize,
-    /// How long a client may take to send a request's header.
-    pub header_timeout_ms: u64,
-    /// How long a connection may lie idle between requests. Longer than any client in front keeps
-    /// idle connections, or it will write into a closing one.
-    pub idle_timeout_ms: u64,
-    /// How long a request may take; a client may ask for less.
-    pub request_timeout_ms: u64,
-    /// The size of a request's header.
-    pub max_header_bytes: usize,
-    /// The size of a request's body.
-    pub max_body_bytes: usize,
-    /// How long readiness is refused before the listener closes, for load balancers to notice.
-    pub drain_delay_ms: u64,
-    /// How long requests in flight may take to finish once the listener is closed.
-    pub shutdown_timeout_ms: u64,
-}
-
-impl Default for HttpConfig {
-    fn default() -> Self {
-        Self {
-            address: SocketAddr::from(([127, 0, 0, 1], 8788)),
-            max_connections: 4096,
-            header_timeout_ms: 10_000,
-            idle_timeout_ms: 75_000,
-            request_timeout_ms: 5_000,
-            max_header_bytes: 64 * 1024,
-            max_body_bytes: 64 * 1024,
-            drain_delay_ms: 0,
-            shutdown_timeout_ms: 10_000,
-        }
-    }
-}
-
-impl HttpConfig {
-    /// The limits that the server enforces.
-    pub fn limits(&self) -> Limits {
-        Limits {
-            listener: "api",
-            max_connections: self.max_connections,
-            header_timeout: Duration::from_millis(self.header_timeout_ms),
-            idle_timeout: Duration::from_millis(self.idle_timeout_ms),
-            max_header_bytes: self.max_header_bytes,
-            shutdown_timeout: Duration::from_millis(self.shutdown_timeout_ms),
-        }
-    }
-
-    /// The longest time a request may take.
-    pub fn request_timeout(&self) -> Duration {
-        Duration::from_millis(self.request_timeout_ms)
-    }
-
-    /// The time between refusing readiness and closing the listener.
-    pub fn drain_delay(&self) -> Duration {
-        Duration::from_millis(self.drain_delay_ms)
-    }
-
-    fn validate(&self, problems: &mut Vec<String>) {
-        const MINUTE_MS: u64 = 60_000;
-        let mut range = |key: &str, value: u64, min: u64, max: u64| {
-            if !(min..=max).contains(&value) {
-                problems.push(format!(
-                    "http.{key}: {value} is not between {min} and {max}"
-                ));
-            }
-        };
-        range("max_connections", self.max_connections as u64, 1, 1_000_000);
-        range("header_timeout_ms", self.header_timeout_ms, 100, MINUTE_MS);
-        range(
-            "idle_timeout_ms",
-            self.idle_timeout_ms,
-            1_000,
-            60 * MINUTE_MS,
-        );
-        range("request_timeout_ms", self.request_timeout_ms, 1, MINUTE_MS);
-        // Below 8 KiB hyper refuses to read, above 16 MiB it refuses to count.
-        range(
-            "max_header_bytes",
-            self.max_header_bytes as u64,
-            8 * 1024,
-            1024 * 1024,
-        );
-        range(
-            "max_body_bytes",
-            self.max_body_bytes as u64,
-            1024,
-            64 * 1024 * 1024,
-        );
-        range("drain_delay_ms", self.drain_delay_ms, 0, 5 * MINUTE_MS);
-        range(
-            "shutdown_timeout_ms",
-            self.shutdown_timeout_ms,
-            1,
-            5 * MINUTE_MS,
-        );
-    }
+    /// How long somebody stays signed in.
+    pub sessions: SessionsConfig,
+    /// What a hash costs an attacker, and how much hashing is done at once.
+    pub passwords: PasswordsConfig,
+    /// How often one client may ask.
+    pub limits: LimitsConfig,
+    /// What is counted behind the answers.
+    pub counters: CountersConfig,
+    /// What is done to the database from time to time.
+    pub duties: DutiesConfig,
 }
 
 /// The `metrics` section.
@@ -231,6 +149,11 @@ impl Config {
         };
         let log = layers.section("log", &mut problems);
         let cursor = layers.section("cursor", &mut problems);
+        let sessions = layers.section("sessions", &mut problems);
+        let passwords = layers.section("passwords", &mut problems);
+        let limits = layers.section("limits", &mut problems);
+        let counters = layers.section("counters", &mut problems);
+        let duties = layers.section("duties", &mut problems);
         layers.finish(&mut problems);
 
         let config = Self {
@@ -239,6 +162,11 @@ impl Config {
             database,
             log,
             cursor,
+            sessions,
+            passwords,
+            limits,
+            counters,
+            duties,
         };
         // What could not be read has its default, and that breaks rules, too: saying so helps nobody.
         let mut broken_rules = Vec::new();
@@ -264,6 +192,20 @@ impl Config {
         self.database.validate(problems);
         self.log.validate(problems);
         self.cursor.validate(problems);
+        self.sessions.validate(problems);
+        self.passwords.validate(problems);
+        self.counters.validate(problems);
+        self.duties.validate(problems);
+    }
+
+    /// What an operator can choose of the API's behaviour.
+    pub fn site_settings(&self) -> SiteSettings {
+        SiteSettings {
+            session_idle: self.sessions.idle(),
+            session_absolute: self.sessions.absolute(),
+            allowed_origins: self.http.allowed_origins.clone(),
+            limits: self.limits.settings(),
+        }
     }
 
     /// The effective configuration as a file that `--config` would take, without the secrets.

@@ -4,10 +4,18 @@
 //! listeners of their own. [`serve()`] is the way in; [`pipeline`] is what every request goes through,
 //! [`server`] what every connection does.
 
+pub mod background;
+mod backoff;
+mod chain;
 pub mod cli;
+pub mod client_address;
 pub mod config;
+pub mod counters;
+pub mod duties;
 pub mod metrics_server;
+pub mod passwords;
 pub mod pipeline;
+pub mod relay;
 pub mod serve;
 pub mod server;
 pub mod signals;

@@ -2,9 +2,10 @@
 //!
 //! 1. it gets an id, and a span that carries it;
 //! 2. it is observed: figures and one line in the access log, even if the client leaves;
-//! 3. a panic from here on becomes a problem document;
-//! 4. it gets a deadline;
-//! 5. its body gets a limit.
+//! 3. it is told whose it is;
+//! 4. a panic from here on becomes a problem document;
+//! 5. it gets a deadline;
+//! 6. its body gets a limit.
 //!
 //! One middleware runs all of it. As one per concern it would cost an allocation or two each, and
 //! the order would be spread over the file that builds the router.
@@ -18,7 +19,8 @@ use axum::extract::{MatchedPath, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use http::Request;
-use pitchey_api::{Problem, RequestId};
+use ipnet::IpNet;
+use pitchey_api::{ClientAddress, Problem, RequestId};
 use pitchey_runtime::SystemRuntime;
 use pitchey_telemetry::HttpMetrics;
 use tracing::Instrument as _;
@@ -33,6 +35,9 @@ mod server_timing;
 
 use observe::Observation;
 
+use crate::client_address::client_address;
+use crate::server::PeerAddress;
+
 /// The bounds of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestLimits {
@@ -42,16 +47,27 @@ pub struct RequestLimits {
     pub max_body_bytes: usize,
 }
 
+/// What the pipeline is told.
+#[derive(Clone, Debug)]
+pub struct PipelineSettings {
+    /// The bounds of a request.
+    pub limits: RequestLimits,
+    /// The networks whose word on the address of a client is believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
 struct Pipeline {
+    trusted_proxies: Vec<IpNet>,
     limits: RequestLimits,
     runtime: SystemRuntime,
     metrics: Arc<HttpMetrics>,
 }
 
 /// Puts the pipeline in front of every route of `router`, and of what no route matches.
-pub fn layer(router: Router, limits: RequestLimits, runtime: SystemRuntime) -> Router {
+pub fn layer(router: Router, settings: PipelineSettings, runtime: SystemRuntime) -> Router {
     let pipeline = Pipeline {
-        limits,
+        limits: settings.limits,
+        trusted_proxies: settings.trusted_proxies,
         runtime,
         metrics: Arc::new(HttpMetrics::new()),
     };
@@ -77,6 +93,10 @@ async fn handle(
         id.clone(),
     );
     request.extensions_mut().insert(id.clone());
+    if let Some(PeerAddress(peer)) = request.extensions().get().copied() {
+        let client = client_address(peer, request.headers(), &pipeline.trusted_proxies);
+        request.extensions_mut().insert(ClientAddress(client));
+    }
 
     let mut response = panic::catch(answer(&pipeline, request, &id, next))
         .instrument(span)

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use pitchey_api::{ApiState, CursorKey, Readiness};
+use pitchey_api::{ApiState, CursorKey, Readiness, Site};
 use pitchey_runtime::{SystemRuntime, Timer as _, timeout};
 use pitchey_store_pg::{PgStore, migrate};
 use pitchey_telemetry::{Build, Metrics, UPKEEP_INTERVAL};
@@ -13,8 +13,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::background::Background;
 use crate::config::Config;
-use crate::pipeline::{self, RequestLimits};
+use crate::passwords::Argon2Passwords;
+use crate::pipeline::{self, PipelineSettings, RequestLimits};
 use crate::{metrics_server, server};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -28,8 +30,9 @@ const POOL_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Serves the API on `listener` and the figures on `metrics_listener` until `shutdown` is ready.
 ///
 /// Then readiness is refused, after the drain delay the listener closes, requests in flight finish
-/// within the shutdown timeout, and the pool closes. An error means that the origin could not
-/// start: the database does not answer, or has a schema that this build does not know.
+/// within the shutdown timeout, what was counted is written, the relay ends its round, and the pool
+/// closes. An error means that the origin could not start (the database does not answer, or has a
+/// schema that this build does not know), or that a part of it has broken down.
 pub async fn serve(
     listener: TcpListener,
     metrics_listener: TcpListener,
@@ -52,6 +55,10 @@ pub async fn serve(
     let cursor_key = CursorKey::new(config.cursor.key.expose_secret().as_bytes())
         .context("cursor.key is too short")?;
 
+    let (counters, mut background) =
+        Background::start(&store, &config.counters, &config.duties, runtime);
+    let passwords = Argon2Passwords::start(&config.passwords, runtime)
+        .context("no threads to hash passwords on")?;
     let readiness = Readiness::default();
     let api = ApiState::new(
         store.clone(),
@@ -64,7 +71,12 @@ pub async fn serve(
         timeout: config.http.request_timeout(),
         max_body_bytes: config.http.max_body_bytes,
     };
-    let router = pipeline::layer(pitchey_api::router(api), limits, runtime);
+    let settings = PipelineSettings {
+        limits,
+        trusted_proxies: config.http.trusted_networks(),
+    };
+    let site = Site::new(api, runtime, passwords, counters, config.site_settings());
+    let router = pipeline::layer(pitchey_api::full_router(site), settings, runtime);
 
     tracing::info!(
         address = %listener.local_addr()?,
@@ -92,15 +104,21 @@ pub async fn serve(
         stop.clone(),
     );
     let stopping = async {
-        shutdown.await;
+        let broken = tokio::select! {
+            () = shutdown => None,
+            // Whoever watches the process starts it anew, whole.
+            part = background.broken() => Some(part),
+        };
         readiness.drain();
         runtime.sleep(config.http.drain_delay()).await;
         stop.cancel();
+        broken
     };
-    let (cut, ()) = tokio::join!(serving, stopping);
+    let (cut, broken) = tokio::join!(serving, stopping);
     if cut > 0 {
         tracing::warn!(connections = cut, "requests in flight took too long");
     }
+    background.stop().await;
     if timeout(&runtime, POOL_CLOSE_TIMEOUT, store.close())
         .await
         .is_err()
@@ -108,7 +126,10 @@ pub async fn serve(
         tracing::warn!("connections to the database are still in use");
     }
     tracing::info!("stopped");
-    Ok(())
+    match broken {
+        None => Ok(()),
+        Some(part) => anyhow::bail!("a part ended that should not have: {part}"),
+    }
 }
 
 async fn upkeep(metrics: Metrics, runtime: SystemRuntime) {

@@ -4,6 +4,7 @@
 //! API: it serves any router.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,10 @@ pub struct Limits {
     pub shutdown_timeout: Duration,
 }
 
+/// Who is at the other end of the connection: every request carries it in its extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddress(pub IpAddr);
+
 /// The two steps in which connections end.
 #[derive(Clone, Debug, Default)]
 pub struct Closing {
@@ -68,7 +73,7 @@ pub async fn run(
     let connections = TaskTracker::new();
     let open = metrics::gauge!(names::HTTP_CONNECTIONS, "listener" => limits.listener);
 
-    while let Some((stream, slot)) = closing
+    while let Some((stream, peer, slot)) = closing
         .gracefully
         .run_until_cancelled(next_connection(&listener, &slots, runtime))
         .await
@@ -79,7 +84,7 @@ pub async fn run(
         let open = open.clone();
         connections.spawn(async move {
             open.increment(1.0);
-            serve_connection(stream, router, &limits, runtime, closing).await;
+            serve_connection(stream, peer, router, &limits, runtime, closing).await;
             open.decrement(1.0);
             drop(slot);
         });
@@ -104,7 +109,7 @@ async fn next_connection(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
     runtime: SystemRuntime,
-) -> (TcpStream, OwnedSemaphorePermit) {
+) -> (TcpStream, PeerAddress, OwnedSemaphorePermit) {
     let slot = slots
         .clone()
         .acquire_owned()
@@ -112,12 +117,12 @@ async fn next_connection(
         .expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // An answer is written in one piece; waiting to fill a packet only delays it.
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "cannot disable Nagle's algorithm");
                 }
-                return (stream, slot);
+                return (stream, PeerAddress(peer.ip()), slot);
             }
             // The client has left already.
             Err(error)

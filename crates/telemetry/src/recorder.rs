@@ -34,6 +34,11 @@ const STATEMENT_BUCKETS: [f64; 15] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 ];
 
+/// For every other duration (transactions, hashes, duties): from a millisecond to minutes.
+const OTHER_BUCKETS: [f64; 15] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0,
+];
+
 /// How often [`Metrics::upkeep`] is due: recorded durations wait in memory until then.
 pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -104,7 +109,11 @@ fn builder() -> Result<PrometheusBuilder, BuildError> {
     let full = |name: &str| Matcher::Full(name.to_owned());
     PrometheusBuilder::new()
         .set_buckets_for_metric(full(names::HTTP_REQUEST_DURATION), &REQUEST_BUCKETS)?
-        .set_buckets_for_metric(full(names::DB_STATEMENT_DURATION), &STATEMENT_BUCKETS)
+        .set_buckets_for_metric(full(names::DB_STATEMENT_DURATION), &STATEMENT_BUCKETS)?
+        .set_buckets_for_metric(
+            Matcher::Suffix("_duration_seconds".to_owned()),
+            &OTHER_BUCKETS,
+        )
 }
 
 fn describe() {
@@ -140,6 +149,8 @@ mod tests {
                 .record(0.03);
             metrics::histogram!(names::DB_STATEMENT_DURATION, "statement" => "pitches/browse")
                 .record(0.0002);
+            metrics::histogram!("password_job_duration_seconds", "operation" => "verify")
+                .record(0.03);
         });
         handle.run_upkeep();
         let text = handle.render();
@@ -149,6 +160,8 @@ mod tests {
             r#"http_server_request_duration_seconds_count{route="/api/pitches"} 1"#,
             r#"db_statement_duration_seconds_bucket{statement="pitches/browse",le="0.0001"} 0"#,
             r#"db_statement_duration_seconds_bucket{statement="pitches/browse",le="0.00025"} 1"#,
+            r#"password_job_duration_seconds_bucket{operation="verify",le="0.025"} 0"#,
+            r#"password_job_duration_seconds_bucket{operation="verify",le="0.05"} 1"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");
         }
@@ -176,7 +189,7 @@ mod tests {
 
     #[test]
     fn buckets_rise() {
-        for buckets in [REQUEST_BUCKETS, STATEMENT_BUCKETS] {
+        for buckets in [REQUEST_BUCKETS, STATEMENT_BUCKETS, OTHER_BUCKETS] {
             assert!(buckets.is_sorted_by(|low, high| low < high), "{buckets:?}");
         }
     }

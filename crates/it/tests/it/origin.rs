@@ -1,12 +1,9 @@
 //! The origin in this process, on ports and a database of its own, and a client for it.
 
+pub(crate) use crate::client::Answer;
+use crate::client::Client;
 use anyhow::{Context as _, Result};
-use http_body_util::{BodyExt as _, Empty};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use pitchey_origin::Config;
-use serde_json::Value;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,51 +11,22 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-type Body = Empty<&'static [u8]>;
-
 /// A running origin. Dropping it stops it; [`stop`](Self::stop) waits for the end.
 pub(crate) struct Origin {
     pub(crate) address: SocketAddr,
     pub(crate) metrics: SocketAddr,
-    client: Client<HttpConnector, Body>,
+    pub(crate) client: Client,
     shutdown: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<()>>,
 }
 
-/// An answer, whole.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: http::HeaderMap,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Answer {
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
-    }
-
-    pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-    }
-
-    /// The status, and the kind of problem if it is one.
-    pub(crate) fn summary(&self) -> String {
-        let json = self.json();
-        let kind = json["type"]
-            .as_str()
-            .unwrap_or("-")
-            .trim_start_matches("/problems/")
-            .to_owned();
-        format!("{} {kind}", self.status)
-    }
-}
-
 impl Origin {
     pub(crate) async fn start(database_url: &str) -> Result<Self> {
+        Self::start_with(database_url, &[]).await
+    }
+
+    /// With more of a configuration.
+    pub(crate) async fn start_with(database_url: &str, more: &[(&str, &str)]) -> Result<Self> {
         let variables = [
             ("DATABASE_URL", database_url),
             (
@@ -67,8 +35,10 @@ impl Origin {
             ),
             ("PITCHEY_DATABASE__MAX_CONNECTIONS", "8"),
         ];
-        let variables =
-            variables.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let variables = variables
+            .iter()
+            .chain(more)
+            .map(|(name, value)| (OsString::from(name), OsString::from(value)));
         let config = Config::load(None, variables)?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let metrics_listener = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -83,7 +53,7 @@ impl Origin {
             config,
             stop,
         ));
-        let client = Client::builder(TokioExecutor::new()).build_http();
+        let client = Client::new(address);
         let origin = Self {
             address,
             metrics,
@@ -102,15 +72,15 @@ impl Origin {
     }
 
     pub(crate) async fn get(&self, target: &str) -> Result<Answer> {
-        get(&self.client, self.address, target, &[]).await
+        self.client.get(target, &[]).await
     }
 
     pub(crate) async fn get_with(&self, target: &str, headers: &[(&str, &str)]) -> Result<Answer> {
-        get(&self.client, self.address, target, headers).await
+        self.client.get(target, headers).await
     }
 
     pub(crate) async fn metrics(&self) -> Result<String> {
-        let answer = get(&self.client, self.metrics, "/metrics", &[]).await?;
+        let answer = Client::new(self.metrics).get("/metrics", &[]).await?;
         Ok(String::from_utf8(answer.body)?)
     }
 
@@ -120,29 +90,4 @@ impl Origin {
             .await
             .context("the origin does not stop")??
     }
-}
-
-async fn get(
-    client: &Client<HttpConnector, Body>,
-    address: SocketAddr,
-    target: &str,
-    headers: &[(&str, &str)],
-) -> Result<Answer> {
-    let mut request = http::Request::get(format!("http://{address}{target}"));
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let exchange = async {
-        let response = client.request(request.body(Body::new())?).await?;
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await?.to_bytes().to_vec();
-        anyhow::Ok(Answer {
-            status: parts.status.as_u16(),
-            headers: parts.headers,
-            body,
-        })
-    };
-    tokio::time::timeout(Duration::from_secs(20), exchange)
-        .await
-        .with_context(|| format!("{target} hangs"))?
 }

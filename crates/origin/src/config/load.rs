@@ -232,8 +232,15 @@ fn variables(
         .collect()
 }
 
-/// Removes and returns what is at `path`.
+/// Removes and returns what is at `path`. Of a list all is removed: what is left of one with a wrong
+/// entry was not meant.
 fn remove(value: &mut Value, path: &[String]) -> Option<Value> {
+    (1..=path.len())
+        .rev()
+        .find_map(|length| remove_exactly(value, &path[..length]))
+}
+
+fn remove_exactly(value: &mut Value, path: &[String]) -> Option<Value> {
     let (last, parents) = path.split_last()?;
     let mut value = value;
     for key in parents {
@@ -253,6 +260,7 @@ fn wanted(expected: &str) -> &str {
     match expected {
         "u16" | "u32" | "u64" | "usize" => "a whole number above or at zero",
         "a string" => "text",
+        "a sequence" => "a list like [\"a\", \"b\"]",
         struct_name if struct_name.starts_with("struct ") => "a section",
         other => other,
     }

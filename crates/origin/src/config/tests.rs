@@ -55,16 +55,16 @@ fn every_problem_of_every_layer_is_reported_at_once() {
       PITCHEY_: is not PITCHEY_<SECTION>__<KEY>
       PITCHEY_LOG__: is not PITCHEY_<SECTION>__<KEY>
       http.address: invalid socket address syntax (wrong.toml)
-      http.colour: no such key, there are address, max_connections, header_timeout_ms, idle_timeout_ms, request_timeout_ms, max_header_bytes, max_body_bytes, drain_delay_ms, shutdown_timeout_ms (PITCHEY_HTTP__COLOUR)
+      http.colour: no such key, there are address, max_connections, header_timeout_ms, idle_timeout_ms, request_timeout_ms, max_header_bytes, max_body_bytes, drain_delay_ms, shutdown_timeout_ms, allowed_origins, trusted_proxies (PITCHEY_HTTP__COLOUR)
       http.drain_delay_ms: -1 is not a whole number above or at zero (wrong.toml)
-      http.max_conections: no such key, there are address, max_connections, header_timeout_ms, idle_timeout_ms, request_timeout_ms, max_header_bytes, max_body_bytes, drain_delay_ms, shutdown_timeout_ms (wrong.toml)
+      http.max_conections: no such key, there are address, max_connections, header_timeout_ms, idle_timeout_ms, request_timeout_ms, max_header_bytes, max_body_bytes, drain_delay_ms, shutdown_timeout_ms, allowed_origins, trusted_proxies (wrong.toml)
       http.request_timeout_ms: "5s" is not a whole number above or at zero (PITCHEY_HTTP__REQUEST_TIMEOUT_MS)
       metrics: "on" is not a section (PITCHEY_METRICS)
       database.max_connections: "many" is not a whole number above or at zero (wrong.toml)
       log.format: "xml" is none of json, pretty (wrong.toml)
       cursor.key: is not text (wrong.toml)
-      cache: no such section, there are cursor, database, http, log, metrics (wrong.toml)
-      level: no such section, there are cursor, database, http, log, metrics (PITCHEY_LEVEL)
+      cache: no such section, there are counters, cursor, database, duties, http, limits, log, metrics, passwords, sessions (wrong.toml)
+      level: no such section, there are counters, cursor, database, duties, http, limits, log, metrics, passwords, sessions (PITCHEY_LEVEL)
       http.max_connections: 0 is not between 1 and 1000000
       database.url: does not start with postgres://
       database.tls_ca_file needs tls = "verify-full"
@@ -187,6 +187,8 @@ fn the_effective_configuration_is_a_file_without_secrets() {
     max_body_bytes = 65536
     drain_delay_ms = 0
     shutdown_timeout_ms = 10000
+    allowed_origins = []
+    trusted_proxies = []
 
     [metrics]
     address = "127.0.0.1:9788"
@@ -209,7 +211,142 @@ fn the_effective_configuration_is_a_file_without_secrets() {
 
     [cursor]
     key = "[redacted]"
+
+    [sessions]
+    idle_minutes = 10080
+    absolute_days = 30
+
+    [passwords]
+    memory_kib = 19456
+    iterations = 2
+    parallelism = 1
+    queue = 64
+    max_wait_ms = 4000
+
+    [limits]
+    read = "off"
+    search = "200 then 20/s"
+    write = "60 then 2/s"
+    auth = "10 then 10/min"
+    account = "10 then 2/min"
+    beacon = "100 then 10/s"
+
+    [counters]
+    max_delay_ms = 1000
+    batch = 1000
+    max_views = 50000
+    max_rum = 20000
+    max_events = 20000
+    write_timeout_ms = 5000
+    stop_timeout_ms = 5000
+
+    [duties]
+    partitions_interval_ms = 3600000
+    clean_up_interval_ms = 60000
+    scores_interval_ms = 60000
+    statistics_interval_ms = 600000
+    timeout_ms = 300000
     "#);
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), &text).expect("written");
+    let environment =
+        [DATABASE, KEY].map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let again = Config::load(Some(file.path()), environment).expect("a file that is taken");
+    assert_eq!(again.to_redacted_toml().expect("TOML"), text);
+}
+
+#[test]
+fn rules_of_every_section_are_told_at_once() {
+    let error = load(
+        None,
+        &[
+            DATABASE,
+            KEY,
+            (
+                "PITCHEY_HTTP__ALLOWED_ORIGINS",
+                r#"["https://pitchey.example/", "*"]"#,
+            ),
+            (
+                "PITCHEY_HTTP__TRUSTED_PROXIES",
+                r#"["10.0.0.0/8", "10.0.0.0/33", "proxy"]"#,
+            ),
+            ("PITCHEY_SESSIONS__IDLE_MINUTES", "2881"),
+            ("PITCHEY_SESSIONS__ABSOLUTE_DAYS", "2"),
+            ("PITCHEY_PASSWORDS__MEMORY_KIB", "4096"),
+            ("PITCHEY_PASSWORDS__ITERATIONS", "1"),
+            ("PITCHEY_PASSWORDS__THREADS", "0"),
+            ("PITCHEY_LIMITS__READ", "5"),
+            ("PITCHEY_LIMITS__WRITE", "often"),
+            ("PITCHEY_LIMITS__PITCH", "off"),
+            ("PITCHEY_COUNTERS__MAX_DELAY_MS", "1001"),
+            ("PITCHEY_DUTIES__TIMEOUT_MS", "0"),
+        ],
+    )
+    .expect_err("a lot is wrong");
+    insta::assert_snapshot!(message(&error), @r#"
+    configuration is not valid:
+      limits.pitch: no such key, there are read, search, write, auth, account, beacon (PITCHEY_LIMITS__PITCH)
+      limits.read: 5 is not text (PITCHEY_LIMITS__READ)
+      limits.write: "often" is neither "off" nor a burst and a rate in s, min or h, like "60 then 2/s", each up to 1000000 (PITCHEY_LIMITS__WRITE)
+      http.allowed_origins: "https://pitchey.example/" is not an origin as browsers send it, like https://pitchey.example
+      http.allowed_origins: "*" is not an origin as browsers send it, like https://pitchey.example
+      http.trusted_proxies: "10.0.0.0/33" is not a network like 10.0.0.0/8
+      http.trusted_proxies: "proxy" is not a network like 10.0.0.0/8
+      sessions.idle_minutes: is longer than sessions.absolute_days
+      passwords.memory_kib: 4096 is not between 19456 and 1048576
+      passwords.iterations: 1 is not between 2 and 64
+      passwords.threads: 0 is not between 1 and 256
+      counters.max_delay_ms: 1001 is not between 1 and 1000
+      duties.timeout_ms: 0 is not between 100 and 900000
+    "#);
+}
+
+#[test]
+fn a_list_is_a_list() {
+    for (key, value) in [
+        ("PITCHEY_HTTP__TRUSTED_PROXIES", "10.0.0.0/8"),
+        ("PITCHEY_HTTP__TRUSTED_PROXIES", "[1, 2]"),
+    ] {
+        let error = load(
+            None,
+            &[DATABASE, KEY, (key, value), ("PITCHEY_HTTP__COLOUR", "red")],
+        );
+        let problems = error.expect_err("no list of texts").problems;
+        assert_eq!(problems.len(), 2, "both are told: {problems:?}");
+        assert!(
+            problems[1].starts_with("http.trusted_proxies"),
+            "{problems:?}"
+        );
+    }
+}
+
+#[test]
+fn what_the_parts_are_told_is_what_the_operator_wrote() {
+    let environment = [
+        DATABASE,
+        KEY,
+        (
+            "PITCHEY_HTTP__ALLOWED_ORIGINS",
+            r#"["https://pitchey.example"]"#,
+        ),
+        ("PITCHEY_HTTP__TRUSTED_PROXIES", r#"["10.0.0.0/8", "::1"]"#),
+        ("PITCHEY_SESSIONS__IDLE_MINUTES", "90"),
+        ("PITCHEY_LIMITS__AUTH", "off"),
+        ("PITCHEY_LIMITS__READ", "5 then 1/s"),
+    ];
+    let config = load(None, &environment).expect("a valid configuration");
+    let networks = config.http.trusted_networks();
+    let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["10.0.0.0/8", "::1/128"]);
+    let settings = config.site_settings();
+    assert_eq!(settings.allowed_origins, ["https://pitchey.example"]);
+    assert_eq!(settings.session_idle, std::time::Duration::from_mins(90));
+    assert_eq!(settings.limits.auth, None);
+    let read = settings.limits.read.expect("a limit");
+    assert_eq!(
+        (read.burst(), read.interval()),
+        (5, std::time::Duration::from_secs(1))
+    );
 }
 
 #[test]

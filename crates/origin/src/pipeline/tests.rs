@@ -28,11 +28,20 @@ fn router(runtime: SystemRuntime) -> Router {
     let routes = Router::new()
         .route("/hello/{name}", get(async || "hello"))
         .route("/id", get(async |id: axum::Extension<RequestId>| id.0.0))
+        .route("/client", get(client))
         .route("/slow", get(slow))
         .route("/stuck", get(std::future::pending::<()>))
         .route("/panic", get(panicking))
         .route("/length", post(async |body: Bytes| body.len().to_string()));
-    layer(routes, LIMITS, runtime)
+    let settings = PipelineSettings {
+        limits: LIMITS,
+        trusted_proxies: vec!["10.0.0.0/8".parse().expect("a network")],
+    };
+    layer(routes, settings, runtime)
+}
+
+async fn client(client: Option<axum::Extension<ClientAddress>>) -> String {
+    client.map_or("nobody".to_owned(), |client| client.0.0.to_string())
 }
 
 async fn panicking() -> &'static str {
@@ -384,4 +393,20 @@ fn a_path_is_logged_up_to_a_bound() {
     let log = recorded.access_log();
     let line: serde_json::Value = serde_json::from_str(&log).expect("one line");
     assert_eq!(line["path"].as_str().map(str::len), Some(256));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_carries_the_address_of_its_client() {
+    let router = router(SystemRuntime::new());
+    for (peer, expected) in [
+        (Some([192, 0, 2, 1]), "192.0.2.1"),
+        (Some([10, 0, 0, 1]), "198.51.100.7"),
+        (None, "nobody"),
+    ] {
+        let mut request = Request::get("/client").header("x-forwarded-for", "198.51.100.7");
+        if let Some(peer) = peer {
+            request = request.extension(PeerAddress(peer.into()));
+        }
+        assert_eq!(ask(&router, request, Body::empty()).await.body, expected);
+    }
 }

@@ -23,7 +23,8 @@ use pitchey_runtime::{Clock, Monotonic, SystemRuntime, Timer as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tower::ServiceExt as _;
 
-use super::{Closing, Limits};
+use super::{Closing, Limits, PeerAddress};
+use crate::chain::Chain;
 
 /// Header lines of a request. hyper keeps room for as many on the stack.
 const MAX_HEADERS: usize = 100;
@@ -45,9 +46,10 @@ const HTTP2_PING: Duration = Duration::from_secs(20);
 /// rest of the last answer.
 const GOODBYE: Duration = Duration::from_secs(10);
 
-/// Serves one connection until it ends, is idle for too long, is too slow, or is told to close.
+/// Serves one connection of `peer` until it ends, is idle for too long, is too slow, or is told to close.
 pub async fn serve_connection<Io>(
     io: Io,
+    peer: PeerAddress,
     router: Router,
     limits: &Limits,
     runtime: SystemRuntime,
@@ -63,7 +65,9 @@ pub async fn serve_connection<Io>(
     let requests = activity.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let in_flight = InFlight::begin(&requests, request.version());
-        let answer = router.clone().oneshot(request.map(Body::new));
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer);
+        let answer = router.clone().oneshot(request);
         async move {
             let answer = answer.await;
             drop(in_flight);
@@ -132,21 +136,6 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(HTTP2_PING)
         .keep_alive_timeout(HTTP2_PING);
     builder
-}
-
-/// An error with its sources, in one line.
-struct Chain<'a>(&'a (dyn std::error::Error + 'static));
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(error) = source {
-            write!(formatter, ": {error}")?;
-            source = error.source();
-        }
-        Ok(())
-    }
 }
 
 /// What a connection waits for, and since when.

@@ -2,6 +2,7 @@
 //! else can happen, so that the times here are exact and cost nothing.
 
 use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::routing::get;
@@ -22,6 +23,8 @@ const LIMITS: Limits = Limits {
     shutdown_timeout: Duration::from_secs(10),
 };
 
+const PEER: PeerAddress = PeerAddress(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n";
 
 struct Client {
@@ -39,7 +42,7 @@ fn connect(router: Router) -> Client {
     let mut server = JoinSet::new();
     server.spawn({
         let closing = closing.clone();
-        async move { serve_connection(server_io, router, &LIMITS, runtime, closing).await }
+        async move { serve_connection(server_io, PEER, router, &LIMITS, runtime, closing).await }
     });
     Client {
         io,
@@ -258,4 +261,17 @@ async fn closing_at_once_ends_even_a_request_in_flight() {
     begun.notified().await;
     client.closing.at_once.cancel();
     assert_eq!(client.receive_all().await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_request_carries_the_address_of_its_peer() {
+    let hello = async |axum::Extension(peer): axum::Extension<PeerAddress>| {
+        assert_eq!(peer, PEER);
+        "hello"
+    };
+    let mut client = connect(Router::new().route("/", get(hello)));
+    for _ in 0..2 {
+        client.send(REQUEST).await;
+        client.receive_hello().await;
+    }
 }

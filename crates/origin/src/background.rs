@@ -1,0 +1,107 @@
+//! What runs beside the answers: writing what was counted, relaying the outbox, and the duties.
+
+use std::time::Duration;
+
+use pitchey_api::ports::Counters;
+use pitchey_runtime::{SystemRuntime, timeout};
+use pitchey_store_pg::PgStore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{CountersConfig, DutiesConfig};
+use crate::counters::counters;
+use crate::duties::Duties;
+use crate::relay::{LogDeliveries, ROUND_TIMEOUT, Relay};
+
+/// What ending takes beyond the deadlines of what is ended.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The tasks, which end when this is dropped.
+pub struct Background {
+    runtime: SystemRuntime,
+    flusher: Part,
+    relay: Part,
+    duties: Part,
+}
+
+/// A task that does not end by itself.
+struct Part {
+    name: &'static str,
+    stop: CancellationToken,
+    /// Of the one task, so that it is aborted when this is dropped.
+    task: JoinSet<()>,
+    /// How long it may take to end.
+    patience: Duration,
+}
+
+impl Background {
+    /// Starts everything over `store`. The counters are what the handlers count with.
+    pub fn start(
+        store: &PgStore,
+        counting: &CountersConfig,
+        duties: &DutiesConfig,
+        runtime: SystemRuntime,
+    ) -> (impl Counters + 'static, Self) {
+        let (counters, flusher) = counters(counting, store.clone(), runtime);
+        let relay = Relay {
+            outbox: store.clone(),
+            deliver: LogDeliveries,
+            runtime,
+        };
+        let duties = Duties::new(store.clone(), duties.clone(), runtime);
+        let flushing = counting.write_timeout() + counting.stop_timeout();
+        let background = Self {
+            runtime,
+            flusher: Part::start("counters", flushing, |stop| flusher.run(stop)),
+            relay: Part::start("relay", ROUND_TIMEOUT, |stop| relay.run(stop)),
+            // What is cut off is undone, and done another time.
+            duties: Part::start("duties", Duration::ZERO, |stop| async move {
+                stop.run_until_cancelled(duties.run()).await;
+            }),
+        };
+        (counters, background)
+    }
+
+    /// Waits until a part has ended that should not have, and names it: it has panicked.
+    pub async fn broken(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.flusher.task.join_next() => self.flusher.name,
+            _ = self.relay.task.join_next() => self.relay.name,
+            _ = self.duties.task.join_next() => self.duties.name,
+        }
+    }
+
+    /// Ends everything in order, once nothing is answered any more: what was counted is written, and
+    /// what that and the last changes left in the outbox is relayed as far as a round goes.
+    pub async fn stop(self) {
+        self.duties.end(self.runtime).await;
+        self.flusher.end(self.runtime).await;
+        self.relay.end(self.runtime).await;
+    }
+}
+
+impl Part {
+    fn start<F: Future<Output = ()> + Send + 'static>(
+        name: &'static str,
+        patience: Duration,
+        run: impl FnOnce(CancellationToken) -> F,
+    ) -> Self {
+        let stop = CancellationToken::new();
+        let mut task = JoinSet::new();
+        task.spawn(run(stop.clone()));
+        Self {
+            name,
+            stop,
+            task,
+            patience: patience + GRACE,
+        }
+    }
+
+    async fn end(mut self, runtime: SystemRuntime) {
+        self.stop.cancel();
+        let ended = timeout(&runtime, self.patience, self.task.join_next()).await;
+        if ended.is_err() {
+            tracing::warn!(part = self.name, "does not end and is cut off");
+        }
+    }
+}
