@@ -10,10 +10,16 @@ mod db;
 mod figures;
 pub mod import;
 mod interrupt;
+mod operate;
+mod output;
 mod progress;
 pub mod seed;
+mod span;
+mod table;
+mod visible;
 
 pub use interrupt::Interrupt;
+pub use visible::visible_lines;
 
 use clap::{Parser, Subcommand};
 use pitchey_runtime::SystemRuntime;
@@ -70,6 +76,8 @@ impl Database {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Operate(operate::Command),
     Db(db::Arguments),
     /// Take over what others have.
     #[command(subcommand)]
@@ -81,6 +89,7 @@ enum Command {
 /// Runs a command; results go to `out`.
 pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitCode> {
     match cli.command {
+        Command::Operate(command) => operate::run(command, &cli.database, out).await,
         Command::Db(arguments) => db::run(arguments, &cli.database, out).await,
         Command::Import(command) => import::run(command, cli.database.url()?, out).await,
         Command::Seed(arguments) => seed::run(arguments, cli.database.url()?, out).await,

@@ -8,7 +8,8 @@ async fn main() -> ExitCode {
     match pitchey_ops::run(pitchey_ops::Cli::parse(), &mut std::io::stdout()).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("pitchey: {error:#}");
+            let error = format!("{error:#}");
+            eprintln!("pitchey: {}", pitchey_ops::visible_lines(&error));
             ExitCode::FAILURE
         }
     }

@@ -1,6 +1,7 @@
 //! The workspace's own programs as child processes: the origin, the operators' command line.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -35,6 +36,7 @@ pub struct Program {
     arguments: Vec<OsString>,
     environment: Vec<(String, OsString)>,
     directory: Option<PathBuf>,
+    input: Vec<u8>,
 }
 
 /// How a program ended and what it printed.
@@ -67,6 +69,7 @@ impl Program {
             arguments: Vec::new(),
             environment: Vec::new(),
             directory: None,
+            input: Vec::new(),
         }
     }
 
@@ -99,6 +102,13 @@ impl Program {
         self
     }
 
+    /// Sets what [`run`](Self::run) gives it to read from standard input; otherwise that is empty.
+    #[must_use]
+    pub fn stdin(mut self, input: impl AsRef<[u8]>) -> Self {
+        input.as_ref().clone_into(&mut self.input);
+        self
+    }
+
     /// Runs the program to its end, or kills it when `within` has passed, which is an error.
     ///
     /// Blocks: call it from a test's own thread, or through `spawn_blocking`.
@@ -106,10 +116,13 @@ impl Program {
         let logs = tempfile::tempdir()?;
         let stdout = logs.path().join("stdout");
         let stderr = logs.path().join("stderr");
+        let stdin = logs.path().join("stdin");
+        std::fs::write(&stdin, &self.input)?;
         let guard = Guard::start(Duration::ZERO)?;
         let mut process = Process::spawn_apart(
             &self.name,
             self.command()?,
+            File::open(&stdin)?.into(),
             (&stdout, &stderr),
             Signal::TERM,
             &guard,

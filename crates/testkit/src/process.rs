@@ -39,7 +39,7 @@ impl Process {
         stop_signal: Signal,
         guard: &Guard,
     ) -> Result<Self> {
-        Self::spawn_apart(name, command, (log, log), stop_signal, guard)
+        Self::spawn_apart(name, command, Stdio::null(), (log, log), stop_signal, guard)
     }
 
     /// Starts `command` with both its outputs going where this process's go; there is no log.
@@ -50,18 +50,22 @@ impl Process {
         guard: &Guard,
     ) -> Result<Self> {
         command.stdout(Stdio::inherit()).stderr(Stdio::inherit());
+        command.stdin(Stdio::null());
         Self::launch(name, command, Path::new("/dev/null"), stop_signal, guard)
     }
 
-    /// As [`Self::spawn`], with standard output and standard error in two files; the log is the second.
+    /// As [`Self::spawn`], with standard input from somewhere, and standard output and standard error in two
+    /// files; the log is the second.
     pub(crate) fn spawn_apart(
         name: &str,
         mut command: Command,
+        stdin: Stdio,
         (stdout, stderr): (&Path, &Path),
         stop_signal: Signal,
         guard: &Guard,
     ) -> Result<Self> {
         command
+            .stdin(stdin)
             .stdout(append_to(stdout)?)
             .stderr(append_to(stderr)?);
         Self::launch(name, command, stderr, stop_signal, guard)
@@ -75,7 +79,6 @@ impl Process {
         guard: &Guard,
     ) -> Result<Self> {
         let child = command
-            .stdin(Stdio::null())
             .spawn()
             .with_context(|| format!("cannot start {}", command.get_program().display()))?;
         guard.watch(child.id(), stop_signal)?;

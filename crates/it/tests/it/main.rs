@@ -11,6 +11,7 @@ mod import;
 mod kills;
 mod log_secrets;
 mod market_pg;
+mod operate;
 mod origin;
 mod outage;
 mod outbox;

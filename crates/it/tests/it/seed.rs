@@ -1,5 +1,6 @@
 //! `pitchey seed`: the same every time, whole or not at all, and true to the rules of the site.
 
+use pitchey_model::event::Notice;
 use pitchey_ops::Interrupt;
 use pitchey_ops::seed::{SeedOptions, clean_up, seed};
 use pitchey_runtime::{Clock as _, SystemRuntime};
@@ -294,6 +295,31 @@ async fn every_word_of_every_vocabulary_occurs() {
     assert!(bench.number(states).await >= 3);
     let lapsed = "SELECT count(*) FROM ndas WHERE status = 'approved' AND expires_at < now()";
     assert!(bench.number(lapsed).await > 0);
+}
+
+#[tokio::test]
+async fn notifications_say_who_did_what_to_what() {
+    let bench = Bench::new().await;
+    bench.seed(&small()).await.expect("it loads");
+    let told = "SELECT n.kind, n.payload::text, p.title FROM notifications n
+                LEFT JOIN pitches p ON p.id = (n.payload->>'pitch_id')::uuid";
+    let rows = bench.client.query(told, &[]).await.expect("it can be read");
+    assert!(rows.len() > 20, "{}", rows.len());
+    for row in rows {
+        let (kind, payload): (String, String) = (row.get(0), row.get(1));
+        let notice: Notice = serde_json::from_str(&payload).expect("it is a notice");
+        assert_eq!(notice.pitch_title, row.get(2), "{payload}");
+        assert_eq!(
+            notice.nda_id.is_some(),
+            kind.starts_with("nda_"),
+            "{payload}"
+        );
+        let interest = kind.starts_with("interest_");
+        assert_eq!(notice.interest_id.is_some(), interest, "{payload}");
+    }
+    let strangers = "SELECT count(*) FROM notifications n WHERE NOT EXISTS
+                     (SELECT FROM users u WHERE u.username = n.payload->>'username' AND u.display_name = n.payload->>'display_name')";
+    assert_eq!(bench.number(strangers).await, 0);
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! `pitchey db bench`: the time of every statement with representative parameters.
 
-use super::table::{Table, bytes, count, milliseconds};
 use super::times::Figures;
 use super::verify::{is_planned, stand_ins};
+use crate::table::{Table, bytes, count, milliseconds};
 use anyhow::Context as _;
 use pitchey_runtime::{Clock as _, SystemRuntime};
 use pitchey_sql::Statement;

@@ -1,9 +1,9 @@
 //! `pitchey db indexes compare`: each statement with and without each index that it names.
 
 use super::plan::Explained;
-use super::table::{Table, milliseconds};
 use super::times::Figures;
 use super::verify::{is_planned, stand_ins};
+use crate::table::{Table, milliseconds};
 use anyhow::Context as _;
 use pitchey_sql::Statement;
 use pitchey_store_pg::inspect::{

@@ -1,7 +1,7 @@
 //! `pitchey db indexes doc`: what every index is for, from the catalog and the statements' headers.
 
 use super::rules::{self, Reason};
-use super::table::Table;
+use crate::table::Table;
 use pitchey_sql::Statement;
 use pitchey_store_pg::inspect::{Catalog, Index};
 use std::collections::{BTreeMap, BTreeSet};

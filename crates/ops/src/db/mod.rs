@@ -9,11 +9,11 @@ mod refresh;
 mod rules;
 mod slow;
 mod status;
-mod table;
 mod times;
 mod verify;
 
 use crate::Database;
+use crate::output::Output;
 use crate::progress::Progress;
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -22,7 +22,6 @@ use pitchey_sql::Statement;
 use pitchey_store_pg::PoolConfig;
 use pitchey_store_pg::inspect::Inspector;
 use secrecy::ExposeSecret as _;
-use serde::Serialize;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -107,10 +106,7 @@ pub(crate) async fn run(
     database: &Database,
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<ExitCode> {
-    let mut output = Output {
-        json: arguments.json,
-        out,
-    };
+    let mut output = Output::new(arguments.json, out);
     if matches!(arguments.command, Command::Migrate) {
         pitchey_store_pg::migrate::run(database.url()?.expose_secret()).await?;
         output.show(&serde_json::json!({ "current": true }), || {
@@ -206,29 +202,6 @@ fn document(text: &str, options: &doc::Options, output: &mut Output<'_>) -> anyh
         },
     )?;
     Ok(difference.is_none())
-}
-
-/// Where results go, and in which shape.
-struct Output<'a> {
-    json: bool,
-    out: &'a mut (dyn Write + Send),
-}
-
-impl Output<'_> {
-    fn show(
-        &mut self,
-        value: &impl Serialize,
-        text: impl FnOnce() -> String,
-    ) -> anyhow::Result<()> {
-        if self.json {
-            serde_json::to_writer_pretty(&mut *self.out, value)?;
-            writeln!(self.out)?;
-        } else {
-            self.out.write_all(text().as_bytes())?;
-        }
-        self.out.flush()?;
-        Ok(())
-    }
 }
 
 /// Connects with the settings of the service, so that its plans are seen.

@@ -1,6 +1,6 @@
 //! `pitchey db partitions`: the event tables' partitions, made ahead of time and dropped when old.
 
-use super::table::{Table, bytes, count};
+use crate::table::{Table, bytes, count};
 use clap::Subcommand;
 use pitchey_store_pg::inspect::{Inspector, Partition, PartitionedTable, Step};
 use serde::Serialize;

@@ -83,21 +83,21 @@ impl fmt::Display for Waste {
                 write!(
                     formatter,
                     "sequential scan of {table}, {} rows",
-                    super::table::count(*rows)
+                    crate::table::count(*rows)
                 )
             }
             Self::Sort { keys, rows } => {
                 write!(
                     formatter,
                     "sort of {} rows by {keys}",
-                    super::table::count(*rows)
+                    crate::table::count(*rows)
                 )
             }
             Self::Discards { scan, rows } => {
                 write!(
                     formatter,
                     "{scan} throws away {} rows",
-                    super::table::count(*rows)
+                    crate::table::count(*rows)
                 )
             }
         }

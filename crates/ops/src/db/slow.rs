@@ -1,6 +1,6 @@
 //! `pitchey db slow`: which statements take the server's time.
 
-use super::table::{Table, count, milliseconds};
+use crate::table::{Table, count, milliseconds};
 use pitchey_store_pg::inspect::{InspectError, Inspector, SlowStatement};
 use serde::Serialize;
 

@@ -1,6 +1,6 @@
 //! `pitchey db status`: how far the database has come, and how large it is.
 
-use super::table::{Table, bytes, count};
+use crate::table::{Table, bytes, count};
 use pitchey_store_pg::inspect::{Extension, Inspector, LastImport, Relation, Server};
 use pitchey_store_pg::migrate::{self, MigrationStatus, SchemaError};
 use pitchey_store_pg::{PgStore, PoolConfig};

@@ -2,7 +2,7 @@
 
 use super::plan::{Explained, Limits, Node, Waste};
 use super::rules;
-use super::table::{Table, count};
+use crate::table::{Table, count};
 use anyhow::Context as _;
 use pitchey_sql::Statement;
 use pitchey_store_pg::inspect::{

@@ -1,12 +1,13 @@
 //! NDAs, expressions of interest, and the notifications about them.
 
-use super::people::follows;
-use super::pitches::{Pitch, budget, pitch};
+use super::people::{Name, follows, name};
+use super::pitches::{Pitch, budget, pitch, title};
 use super::random::{Purpose, Random};
 use super::world::{DAY_US, World, id};
-use pitchey_model::{InterestStatus, NdaStatus, Visibility};
+use pitchey_model::{InterestStatus, NdaStatus, NoticeKind, Visibility};
 use pitchey_store_pg::bulk::CopyRows;
 use pitchey_store_pg::bulk::rows::{CopyRow as _, InterestRow, NdaRow, NotificationRow};
+use serde::Serialize;
 use std::collections::HashSet;
 use std::ops::Range;
 use uuid::Uuid;
@@ -183,6 +184,21 @@ pub(super) fn write_interests(world: &World, range: Range<u64>, rows: &mut CopyR
     }
 }
 
+/// What a notification tells: the JSON of a `pitchey_model::event::Notice`, which a test reads back.
+#[derive(Clone, Copy, Default, Serialize)]
+struct About<'a> {
+    username: &'a str,
+    display_name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pitch_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pitch_title: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nda_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interest_id: Option<Uuid>,
+}
+
 /// Adds notifications one after the other.
 struct Notices<'a> {
     world: &'a World,
@@ -191,16 +207,26 @@ struct Notices<'a> {
 }
 
 impl Notices<'_> {
-    fn add(&mut self, user: u64, kind: &str, payload: &str, at_us: i64) {
+    /// Somebody is told that another did something.
+    fn add(&mut self, user: u64, kind: NoticeKind, by: u64, about: &About<'_>, at_us: i64) {
         if at_us < self.world.until_us - NOTICES_US || at_us >= self.world.until_us {
             return;
         }
+        let Name {
+            display_name,
+            username,
+        } = name(self.world, by);
+        let payload = serde_json::json!(About {
+            username: &username,
+            display_name: &display_name,
+            ..*about
+        });
         let read_at = at_us + 1 + self.random.wait(5.0 * DAY_US as f64);
         NotificationRow {
             id: id(at_us, &mut self.random),
             user_id: self.world.user_id(user),
-            kind,
-            payload,
+            kind: kind.as_str(),
+            payload: &payload.to_string(),
             created_at: at_us,
             read_at: (read_at < self.world.until_us && self.random.chance(0.8)).then_some(read_at),
         }
@@ -218,45 +244,53 @@ pub(super) fn write_pitch_notices(world: &World, range: Range<u64>, rows: &mut C
             random: world.random(Purpose::Notices, index),
             rows,
         };
+        let title = title(world, index);
+        let about = About {
+            pitch_id: Some(pitch.id),
+            pitch_title: Some(&title),
+            ..About::default()
+        };
         for nda in ndas {
-            let payload = format!(r#"{{"pitch_id":"{}","nda_id":"{}"}}"#, pitch.id, nda.id);
-            notices.add(pitch.creator, "nda_requested", &payload, nda.created_at);
-            let kind = match nda.status {
+            let about = About {
+                nda_id: Some(nda.id),
+                ..about
+            };
+            let (creator, requester) = (pitch.creator, nda.requester);
+            let asked = NoticeKind::NdaRequested;
+            notices.add(creator, asked, requester, &about, nda.created_at);
+            let decided = match nda.status {
                 NdaStatus::Requested => continue,
-                NdaStatus::Approved => "nda_approved",
-                NdaStatus::Rejected => "nda_rejected",
-                NdaStatus::Revoked => "nda_revoked",
+                NdaStatus::Approved => NoticeKind::NdaApproved,
+                NdaStatus::Rejected => NoticeKind::NdaRejected,
+                NdaStatus::Revoked => NoticeKind::NdaRevoked,
             };
             let at = nda.decided_at.unwrap_or(nda.created_at);
-            notices.add(nda.requester, kind, &payload, at);
+            notices.add(requester, decided, creator, &about, at);
         }
         for interest in interests {
-            let payload = format!(
-                r#"{{"pitch_id":"{}","interest_id":"{}"}}"#,
-                pitch.id, interest.id
-            );
-            notices.add(
-                pitch.creator,
-                "interest_expressed",
-                &payload,
-                interest.created_at,
-            );
-            let (user, kind) = match interest.status {
+            let about = About {
+                interest_id: Some(interest.id),
+                ..about
+            };
+            let (creator, investor) = (pitch.creator, interest.investor);
+            let expressed = NoticeKind::InterestExpressed;
+            notices.add(creator, expressed, investor, &about, interest.created_at);
+            let (told, decided, by) = match interest.status {
                 InterestStatus::Expressed => continue,
-                InterestStatus::Withdrawn => (pitch.creator, "interest_withdrawn"),
-                InterestStatus::Accepted => (interest.investor, "interest_accepted"),
-                InterestStatus::Declined => (interest.investor, "interest_declined"),
+                InterestStatus::Withdrawn => (creator, NoticeKind::InterestWithdrawn, investor),
+                InterestStatus::Accepted => (investor, NoticeKind::InterestAccepted, creator),
+                InterestStatus::Declined => (investor, NoticeKind::InterestDeclined, creator),
             };
             let at = interest.decided_at.unwrap_or(interest.created_at);
-            notices.add(user, kind, &payload, at);
+            notices.add(told, decided, by, &about, at);
         }
         // One of those who may follow the creator stands for all of them.
         if let Some(published_at) = pitch.published_at.filter(|_| pitch.is_listed()) {
             let mut random = notices.random.clone();
             if random.chance(0.1) {
                 let reader = world.buyer_at(published_at, &mut random);
-                let payload = format!(r#"{{"pitch_id":"{}"}}"#, pitch.id);
-                notices.add(reader, "pitch_published", &payload, published_at);
+                let published = NoticeKind::PitchPublished;
+                notices.add(reader, published, pitch.creator, &about, published_at);
             }
         }
     }
@@ -271,8 +305,7 @@ pub(super) fn write_follow_notices(world: &World, range: Range<u64>, rows: &mut 
             rows,
         };
         for (followed, at) in follows(world, user) {
-            let payload = format!(r#"{{"user_id":"{}"}}"#, world.user_id(user));
-            notices.add(followed, "followed", &payload, at);
+            notices.add(followed, NoticeKind::Followed, user, &About::default(), at);
         }
     }
 }

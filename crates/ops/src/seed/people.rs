@@ -8,6 +8,7 @@ use pitchey_store_pg::bulk::CopyRows;
 use pitchey_store_pg::bulk::rows::{CopyRow as _, FollowRow, SavedRow, SessionRow, UserRow};
 use std::collections::HashSet;
 use std::ops::Range;
+use uuid::Uuid;
 
 /// Pitches that an account saves on average, and accounts that it follows.
 const SAVES: f64 = 6.0;
@@ -25,11 +26,12 @@ pub(super) fn write_users(world: &World, range: Range<u64>, rows: &mut CopyRows)
     for user in range {
         let role = world.role(user);
         let created_at = world.user_since(user);
-        let mut random = world.random(Purpose::User, user);
-        let id = id(created_at, &mut random);
+        let (id, name, mut random) = named(world, user);
+        let Name {
+            display_name,
+            username,
+        } = name;
         let words = &world.vocabulary;
-        let display_name = words.name(&mut random);
-        let username = username(&display_name, world.seed, user);
         let company = match role {
             Role::Production => {
                 let mut company = String::new();
@@ -73,6 +75,30 @@ pub(super) fn write_users(world: &World, range: Range<u64>, rows: &mut CopyRows)
         }
         .write(rows);
     }
+}
+
+/// What an account is called.
+pub(super) struct Name {
+    pub(super) display_name: String,
+    pub(super) username: String,
+}
+
+/// What an account is called, without the rest of it.
+pub(super) fn name(world: &World, user: u64) -> Name {
+    named(world, user).1
+}
+
+/// The id and the name of an account, and the source that the rest of it is drawn from.
+fn named(world: &World, user: u64) -> (Uuid, Name, Random) {
+    let mut random = world.random(Purpose::User, user);
+    let id = id(world.user_since(user), &mut random);
+    let display_name = world.vocabulary.name(&mut random);
+    let username = username(&display_name, world.seed, user);
+    let name = Name {
+        display_name,
+        username,
+    };
+    (id, name, random)
 }
 
 /// A name that nobody else has, of this seed or another: the number of the account stands at its end.

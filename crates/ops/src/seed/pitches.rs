@@ -233,6 +233,12 @@ fn trending_score(world: &World, published_at: i64, views: &[View]) -> f64 {
     now + ((base - now).max(-60.0).exp2() + looked_at).log2()
 }
 
+/// The title of a pitch, without the rest of it.
+pub(super) fn title(world: &World, index: u64) -> String {
+    let text = &mut world.random(Purpose::Text, index);
+    world.vocabulary.title(text)
+}
+
 /// Adds the rows of the pitches in `range`; tells `seen` the words of those on the site.
 pub(super) fn write_pitches(
     world: &World,

@@ -1,14 +1,17 @@
 //! Tables for a terminal and for Markdown.
 
 use crate::figures::grouped;
+use crate::visible::visible;
 use std::fmt::Write as _;
 
-/// Rows under headings; columns of figures stand to the right.
+/// Rows under headings; columns of figures stand to the right. What would steer a terminal is spelt out.
 #[derive(Debug)]
 pub(crate) struct Table {
     headings: Vec<&'static str>,
     right: Vec<bool>,
     rows: Vec<Vec<String>>,
+    /// The least width of each column.
+    widths: Vec<usize>,
 }
 
 impl Table {
@@ -21,12 +24,14 @@ impl Table {
                 .map(|text| text.trim_start_matches('>'))
                 .collect(),
             rows: Vec::new(),
+            widths: Vec::new(),
         }
     }
 
     /// Adds a row, which has as many cells as there are headings.
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
         debug_assert_eq!(N, self.headings.len(), "a cell for each heading");
+        let cells = cells.map(|cell| visible(&cell).into_owned());
         self.rows.push(cells.into());
     }
 
@@ -36,15 +41,36 @@ impl Table {
 
     /// In columns of two spaces' distance, headings in capitals.
     pub(crate) fn to_text(&self) -> String {
-        let widths: Vec<usize> = (0..self.headings.len())
+        let headings: Vec<String> = self.headings.iter().map(|h| h.to_uppercase()).collect();
+        self.lines(&self.widths(), Some(&headings))
+    }
+
+    /// The rows that were added since the call before, in its columns; headings the first time.
+    pub(crate) fn next_text(&mut self) -> String {
+        let widths = self.widths();
+        let text = if self.widths.is_empty() {
+            self.to_text()
+        } else {
+            self.lines(&widths, None)
+        };
+        self.widths = widths;
+        self.rows.clear();
+        text
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        (0..self.headings.len())
             .map(|at| {
                 let cells = self.rows.iter().map(|row| row[at].chars().count());
-                cells.max().unwrap_or(0).max(self.headings[at].len())
+                let least = self.widths.get(at).copied().unwrap_or(0);
+                cells.fold(least.max(self.headings[at].len()), usize::max)
             })
-            .collect();
+            .collect()
+    }
+
+    fn lines(&self, widths: &[usize], headings: Option<&Vec<String>>) -> String {
         let mut text = String::new();
-        let headings: Vec<String> = self.headings.iter().map(|h| h.to_uppercase()).collect();
-        for row in std::iter::once(&headings).chain(&self.rows) {
+        for row in headings.into_iter().chain(&self.rows) {
             let mut line = String::new();
             for (at, cell) in row.iter().enumerate() {
                 let width = widths[at];
@@ -73,6 +99,17 @@ impl Table {
         }
         text
     }
+}
+
+/// Names and values, one below the other. What would steer a terminal is spelt out.
+pub(crate) fn fields(fields: &[(&str, String)]) -> String {
+    let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (name, value) in fields {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:<width$}  {}", visible(value));
+    }
+    text
 }
 
 /// A number of bytes, as `1.2 GiB`.
@@ -130,6 +167,28 @@ mod tests {
         | --- | ---: | --- |
         | a | 1,000 |  |
         | längst | 1 | x\|y |
+        ");
+    }
+
+    #[test]
+    fn a_table_goes_on_in_its_columns() {
+        let mut table = Table::new(&["name", "note"]);
+        table.row(["longest".to_owned(), "x".to_owned()]);
+        let first = table.next_text();
+        table.row(["a".to_owned(), "\u{1b}[2J".to_owned()]);
+        insta::assert_snapshot!(first + &table.next_text(), @r"
+        NAME     NOTE
+        longest  x
+        a        \u{1b}[2J
+        ");
+        assert_eq!(table.next_text(), "");
+    }
+
+    #[test]
+    fn fields_stand_below_each_other() {
+        insta::assert_snapshot!(fields(&[("id", "1".to_owned()), ("name", "a\tb".to_owned())]), @r"
+        id    1
+        name  a\u{9}b
         ");
     }
 
