@@ -26,8 +26,16 @@ pub(crate) fn run(workspace: &Workspace, name: Option<&str>, arguments: &[OsStri
             ]
         }
     };
+    // Figures are those of the programs that are deployed.
+    let mut build = workspace.cargo(&["build", "--release", "--bins"]);
+    steps::run(build.args(["-p", "pitchey-origin", "-p", "pitchey-ops"]))?;
     for (package, bench) in chosen {
-        let mut command = workspace.cargo(&["bench", "-p", package, "--bench", bench, "--"]);
+        let mut command = workspace.program("with-services");
+        command.args([
+            "--", "cargo", "bench", "-p", package, "--bench", bench, "--",
+        ]);
+        command.env("PITCHEY_BIN_DIR", workspace.target.join("release"));
+        command.env("PITCHEY_BENCH_DIR", workspace.target.join("bench"));
         steps::run(command.args(arguments))?;
     }
     Ok(())

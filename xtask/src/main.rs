@@ -7,6 +7,7 @@ mod ci;
 mod deps;
 mod dev;
 mod docker_image;
+mod fuzz;
 mod migrations;
 mod setup;
 mod sqlx;
@@ -61,6 +62,15 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Fuzz the whole API from its OpenAPI document, as everybody.
+    Fuzz {
+        /// For how long, in seconds.
+        #[arg(long, default_value_t = 300)]
+        seconds: u32,
+        /// The same seed, the same requests.
+        #[arg(long, default_value_t = 1)]
+        seed: u32,
+    },
     /// Check that no crate depends on one that docs/ARCHITECTURE.md does not allow it.
     Deps,
     /// Check that the crates marked for WebAssembly build for it.
@@ -88,6 +98,7 @@ fn main() -> ExitCode {
         Command::Ci => ci::run(&workspace),
         Command::Migrate => dev::migrate(&workspace),
         Command::Bench { name, arguments } => bench::run(&workspace, name.as_deref(), &arguments),
+        Command::Fuzz { seconds, seed } => fuzz::run(&workspace, seconds, seed),
         Command::Deps => deps::run(&workspace),
         Command::Wasm => wasm::run(&workspace),
         Command::Tidy => tidy::run(&workspace),
