@@ -100,6 +100,7 @@ def main():
         "PITCHEY_CURSOR__KEY": "a key for the fuzz, which is long enough",
         "PITCHEY_LIMITS__AUTH": "off",
         "PITCHEY_LIMITS__ACCOUNT": "off",
+        "PITCHEY_LIMITS__ACCOUNT_TOTAL": "off",
         "PITCHEY_LIMITS__WRITE": "off",
         "PITCHEY_LIMITS__SEARCH": "off",
         "PITCHEY_LIMITS__BEACON": "off",

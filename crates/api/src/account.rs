@@ -22,10 +22,11 @@ use axum::Json;
 use axum::response::{IntoResponse as _, Response};
 use http::{StatusCode, header};
 use pitchey_model::{MAX_PASSWORD, MIN_PASSWORD, Role, SessionId, UserId, Username};
-use pitchey_store::accounts::NewSession;
+use pitchey_store::accounts::{NewSession, Origin};
 use secrecy::SecretString;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use std::net::Ipv4Addr;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
@@ -79,11 +80,13 @@ fn opened<S>(
     (status, cookie, Json(view)).into_response()
 }
 
-/// Passwords of one account are tried only so often, whether it exists or not.
-fn throttle<S>(site: &Site<S>, account: &str) -> Result<(), Problem> {
+/// Passwords of one account are tried only so often, whether it exists or not: by one client, and by all.
+fn throttle<S>(site: &Site<S>, account: &str, origin: &Origin) -> Result<(), Problem> {
     let hash = Sha256::digest(account);
     let key = std::array::from_fn(|i| hash[i]);
-    site.shared.limits.count_account(key, site.api.clock.now())
+    let client = origin.ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+    let now = site.api.clock.now();
+    site.shared.limits.count_account(key, client, now)
 }
 
 /// A password, exactly as it was sent.

@@ -65,8 +65,10 @@ pub struct LimitSettings {
     pub write: Option<Quota>,
     /// Where passwords are checked or hashed, for each client.
     pub auth: Option<Quota>,
-    /// Where passwords are checked, for each account, whether it exists or not.
+    /// Where passwords are checked, for each account and client, whether the account exists or not.
     pub account: Option<Quota>,
+    /// The same, for each account from all clients together.
+    pub account_total: Option<Quota>,
     /// Beacons.
     pub beacon: Option<Quota>,
 }
@@ -80,6 +82,8 @@ pub(crate) enum Key {
     User(UserId),
     /// A hash of an e-mail address.
     Account([u8; 16]),
+    /// The same, from one address.
+    AccountFrom([u8; 16], Box<Key>),
 }
 
 impl Key {
@@ -102,6 +106,7 @@ pub(crate) struct Limits {
     write: Option<KeyedRateLimiter<Key>>,
     auth: Option<KeyedRateLimiter<Key>>,
     account: Option<KeyedRateLimiter<Key>>,
+    account_total: Option<KeyedRateLimiter<Key>>,
     beacon: Option<KeyedRateLimiter<Key>>,
 }
 
@@ -122,6 +127,7 @@ impl Limits {
             write: limiter(settings.write),
             auth: limiter(settings.auth),
             account: limiter(settings.account),
+            account_total: limiter(settings.account_total),
             beacon: limiter(settings.beacon),
         }
     }
@@ -138,15 +144,25 @@ impl Limits {
         count(limiter.as_ref(), class.name(), key, now)
     }
 
-    /// Counts a check of a password of an account, whether it exists or not.
-    pub(crate) fn count_account(&self, account: [u8; 16], now: Monotonic) -> Result<(), Problem> {
-        let counted = count(
-            self.account.as_ref(),
-            "account",
-            &Key::Account(account),
-            now,
-        );
-        counted.map_or(Ok(()), |counted| counted.allowed())
+    /// Counts a check of a password of an account, whether it exists or not: first for the client, so
+    /// that one who tries too often uses up nothing of its owner's.
+    pub(crate) fn count_account(
+        &self,
+        account: [u8; 16],
+        client: IpAddr,
+        now: Monotonic,
+    ) -> Result<(), Problem> {
+        let own = Key::AccountFrom(account, Box::new(Key::address(client)));
+        let all = Key::Account(account);
+        for (limiter, name, key) in [
+            (&self.account, "account", own),
+            (&self.account_total, "account-total", all),
+        ] {
+            if let Some(counted) = count(limiter.as_ref(), name, &key, now) {
+                counted.allowed()?;
+            }
+        }
+        Ok(())
     }
 }
 

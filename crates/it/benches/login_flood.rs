@@ -109,7 +109,8 @@ async fn main() -> Result<()> {
     let program = Program::origin()
         .env("DATABASE_URL", database.url())
         .env("PITCHEY_LIMITS__AUTH", "off")
-        .env("PITCHEY_LIMITS__ACCOUNT", "off");
+        .env("PITCHEY_LIMITS__ACCOUNT", "off")
+        .env("PITCHEY_LIMITS__ACCOUNT_TOTAL", "off");
     let mut origin = tokio::task::block_in_place(|| Origin::start_with(&program))?;
     let readers = Client::new(origin.address());
     browse(&readers).await.context("warming up")?;

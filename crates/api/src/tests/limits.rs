@@ -20,6 +20,7 @@ async fn limited(change: impl FnOnce(&mut LimitSettings)) -> Api {
         write: None,
         auth: None,
         account: None,
+        account_total: None,
         beacon: None,
     };
     Api::limited(none, change).await
@@ -97,6 +98,32 @@ async fn an_account_is_tried_only_so_often_whether_it_exists_or_not() {
             .as_u16(),
         200
     );
+}
+
+#[tokio::test]
+async fn who_tries_somebodys_account_too_often_does_not_keep_them_out() {
+    let api = limited(|limits| {
+        limits.account = quota(3);
+        limits.account_total = quota(5);
+    })
+    .await;
+    let from = async |address: [u8; 4], password: &str| {
+        let body = json!({"email": "ann@example.org", "password": password});
+        let mut request = Request::post("/api/auth/login")
+            .header("content-type", "application/json")
+            .body(Body::from(body.to_string()))
+            .expect("a request");
+        request
+            .extensions_mut()
+            .insert(ClientAddress(address.into()));
+        api.send(request).await.status.as_u16()
+    };
+    for expected in [401, 401, 401, 429, 429, 429] {
+        assert_eq!(from([192, 0, 2, 66], "wrong").await, expected);
+    }
+    assert_eq!(from([192, 0, 2, 1], PASSWORD).await, 200, "its owner");
+    assert_eq!(from([192, 0, 2, 67], "wrong").await, 401);
+    assert_eq!(from([192, 0, 2, 68], "wrong").await, 429, "five in all");
 }
 
 #[tokio::test]

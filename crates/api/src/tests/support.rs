@@ -242,6 +242,7 @@ const UNLIMITED: LimitSettings = LimitSettings {
     write: None,
     auth: None,
     account: None,
+    account_total: None,
     beacon: None,
 };
 

@@ -22,8 +22,10 @@ pub struct LimitsConfig {
     pub write: Limit,
     /// Where passwords are checked or hashed, for each client.
     pub auth: Limit,
-    /// Where passwords are checked, for each account, whether it exists or not.
+    /// Where passwords are checked, for each account and client, whether the account exists or not.
     pub account: Limit,
+    /// The same, for each account from all clients together.
+    pub account_total: Limit,
     /// Beacons.
     pub beacon: Limit,
 }
@@ -36,6 +38,7 @@ impl Default for LimitsConfig {
             write: Limit::new(60, 2, Unit::Second),
             auth: Limit::new(10, 10, Unit::Minute),
             account: Limit::new(10, 2, Unit::Minute),
+            account_total: Limit::new(100, 20, Unit::Minute),
             beacon: Limit::new(100, 10, Unit::Second),
         }
     }
@@ -50,6 +53,7 @@ impl LimitsConfig {
             write: self.write.quota(),
             auth: self.auth.quota(),
             account: self.account.quota(),
+            account_total: self.account_total.quota(),
             beacon: self.beacon.quota(),
         }
     }

@@ -229,6 +229,7 @@ fn the_effective_configuration_is_a_file_without_secrets() {
     write = "60 then 2/s"
     auth = "10 then 10/min"
     account = "10 then 2/min"
+    account_total = "100 then 20/min"
     beacon = "100 then 10/s"
 
     [counters]
@@ -285,7 +286,7 @@ fn rules_of_every_section_are_told_at_once() {
     .expect_err("a lot is wrong");
     insta::assert_snapshot!(message(&error), @r#"
     configuration is not valid:
-      limits.pitch: no such key, there are read, search, write, auth, account, beacon (PITCHEY_LIMITS__PITCH)
+      limits.pitch: no such key, there are read, search, write, auth, account, account_total, beacon (PITCHEY_LIMITS__PITCH)
       limits.read: 5 is not text (PITCHEY_LIMITS__READ)
       limits.write: "often" is neither "off" nor a burst and a rate in s, min or h, like "60 then 2/s", each up to 1000000 (PITCHEY_LIMITS__WRITE)
       http.allowed_origins: "https://pitchey.example/" is not an origin as browsers send it, like https://pitchey.example
