@@ -6,12 +6,13 @@ use super::report::{Ended, Report};
 use super::source;
 use crate::interrupt::Interrupt;
 use anyhow::{Context as _, bail};
-use pitchey_runtime::{Clock as _, SystemRuntime, uuid_v7};
+use pitchey_runtime::{Clock as _, SystemRuntime, Timer as _, uuid_v7};
 use pitchey_store_pg::bulk::{BulkConnection, BulkError, Film, ImportProgress};
 use secrecy::SecretString;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// From so many changed pitches on, the tables are vacuumed at the end.
@@ -59,6 +60,10 @@ pub trait Observer {
     fn batch_done(&mut self, lines_done: u64, position: u64) -> ControlFlow<()>;
 }
 
+/// How long an import waits for one before it to end, and how long between two looks.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
 /// Imports the films of a file.
 pub async fn import_films(
     options: &FilmsOptions,
@@ -75,8 +80,13 @@ pub async fn import_films(
     let (position, length) = (source.position, source.length);
 
     let mut database = BulkConnection::open(database_url).await?;
-    if !database.try_lock("pitchey import films").await? {
-        bail!("another import of films is running on this database");
+    // The server may need a moment to notice that a run before this one was cut off.
+    let give_up = started + LOCK_PATIENCE;
+    while !database.try_lock("pitchey import films").await? {
+        if runtime.now() >= give_up {
+            bail!("another import of films is running on this database");
+        }
+        runtime.sleep(LOCK_PAUSE).await;
     }
     let unfinished = match &source.sha256 {
         Some(hash) if options.resume => database.unfinished_import(SOURCE, hash).await?,
