@@ -1,11 +1,15 @@
 //! Decisions, each with what it brings about.
 
 use super::*;
+use crate::event::{Audience, Tag};
+use crate::lifecycle::{InterestAction, NdaAction, PitchAction};
 use crate::{
-    Currency, Format, Genre, InterestId, Money, NdaId, Role, SessionId, Stage, UserId, Username,
+    Currency, Format, Genre, InterestId, InterestStatus, Money, Nda, NdaId, NdaStatus, NewInterest,
+    NewNda, NoticeKind, Pitch, PitchChange, PitchContent, Role, SessionId, Stage, UserId, Username,
+    Visibility,
 };
-use time::Duration;
 use time::macros::datetime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 const NOW: OffsetDateTime = datetime!(2026-01-01 12:00 UTC);
