@@ -1,0 +1,343 @@
+//! What a node knows of the shared tier: which era it is in, how far it has heard, until when it may
+//! trust its own memory.
+//!
+//! A node is *attached* while it hears every announcement of the shared tier and proves so again and
+//! again. Its memory then lags by the delivery of an announcement, and by [`NodeConfig::silence`] at
+//! most from the moment it is cut off: after that, an entry in memory is only good for as long as it
+//! can have been wrong for no longer than that.
+//!
+//! Whoever connects the node (an adapter of the shared tier) tells it what it hears: [`Node::attach`],
+//! [`Node::apply`], [`Node::prove`], [`Node::detach`].
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use pitchey_runtime::Monotonic;
+
+use crate::guard::Guards;
+use crate::shared::{Announced, Announcement, Strength};
+use crate::stamp::{AsOf, Epoch, Position, Seq, Stamp};
+use crate::tag::TagTable;
+
+/// How a node behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// How long what is in memory is trusted after the last proof that nothing was missed, and how long
+    /// what was loaded without the shared tier may be used.
+    pub silence: Duration,
+    /// The switches of the guards; all on, but in a simulation.
+    pub guards: Guards,
+}
+
+impl Default for NodeConfig {
+    /// One second.
+    fn default() -> Self {
+        Self {
+            silence: Duration::from_secs(1),
+            guards: Guards::default(),
+        }
+    }
+}
+
+/// An announcement was missed, or is of another epoch: attach again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an announcement was missed")]
+pub struct Gap;
+
+/// What one process knows of the shared tier.
+#[derive(Debug)]
+pub struct Node {
+    config: NodeConfig,
+    alone: bool,
+    pub(crate) tags: TagTable,
+    state: RwLock<State>,
+    /// The era of `state`, for the path that takes no lock.
+    era: AtomicU64,
+    /// Until when memory is trusted, in nanoseconds of the clock.
+    trusted_until: AtomicU64,
+    distrusted: AtomicBool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct State {
+    attached: bool,
+    era: u64,
+    epoch: Epoch,
+    /// Every announcement up to this one was applied here.
+    applied: Seq,
+    /// The newest number that was seen anywhere: a load that begins now sees all up to it.
+    issued: Seq,
+    position: Position,
+}
+
+/// What a load that begins now will have seen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begin {
+    pub(crate) stamp: Stamp,
+    pub(crate) epoch: Epoch,
+    pub(crate) position: Position,
+    /// Whether the shared tier is to be asked.
+    pub(crate) attached: bool,
+}
+
+/// What a node can tell of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeStatus {
+    /// Whether it hears what the shared tier announces.
+    pub attached: bool,
+    /// Whether there is a shared tier at all.
+    pub alone: bool,
+    /// The epoch of the shared tier, or of nothing.
+    pub epoch: Epoch,
+    /// Every announcement up to this one was heard.
+    pub applied: Seq,
+    /// How often it had to begin anew.
+    pub era: u64,
+    /// How much longer memory is trusted.
+    pub trusted_for: Duration,
+}
+
+impl Node {
+    /// A node that is not attached yet.
+    pub fn new(config: NodeConfig) -> Self {
+        Self {
+            config,
+            alone: false,
+            tags: TagTable::new(),
+            state: RwLock::new(State {
+                attached: false,
+                era: 1,
+                epoch: Epoch::default(),
+                applied: Seq::default(),
+                issued: Seq::default(),
+                position: Position::default(),
+            }),
+            era: AtomicU64::new(1),
+            trusted_until: AtomicU64::new(0),
+            distrusted: AtomicBool::new(false),
+        }
+    }
+
+    /// A node without a shared tier: its own invalidations are all there are.
+    pub fn alone(config: NodeConfig) -> Self {
+        let node = Self {
+            alone: true,
+            ..Self::new(config)
+        };
+        node.trusted_until.store(u64::MAX, Ordering::Release);
+        node
+    }
+
+    /// Begins to trust what the shared tier says: everything announced after `heard` will be applied, and
+    /// `at` is a moment at which `heard` was its newest number.
+    ///
+    /// Before this is called, invalidations that could not be delivered while nothing was heard must have
+    /// been: entries in the shared tier may be older than changes that this node knows of.
+    pub fn attach(&self, heard: AsOf, position: Position, at: Monotonic) {
+        let mut state = self.write();
+        self.next_era(&mut state);
+        state.attached = true;
+        state.epoch = heard.epoch;
+        state.applied = heard.seq;
+        state.issued = heard.seq;
+        state.position = state.position.max(position);
+        self.distrusted.store(false, Ordering::Release);
+        self.trust(at);
+    }
+
+    /// Whether listening may go on behind the last announcement that was applied, since the numbers are
+    /// still those of `epoch` and nothing is doubted.
+    pub fn may_resume(&self, epoch: Epoch, now: Monotonic) -> bool {
+        let state = self.read();
+        state.epoch == epoch && self.asks_shared(&state, now)
+    }
+
+    /// The newest announcement that was applied.
+    pub fn applied(&self) -> Seq {
+        self.read().applied
+    }
+
+    /// Applies what was announced. Announcements come in the order of their numbers; what was applied
+    /// before is passed over.
+    pub fn apply(&self, announcement: &Announcement) -> Result<(), Gap> {
+        let era = {
+            let state = self.read();
+            if announcement.seq <= state.applied && announcement.epoch == state.epoch {
+                return Ok(());
+            }
+            let next = state.applied.next();
+            let is_next = announcement.epoch == state.epoch
+                && (announcement.seq == next || !self.config.guards.gap());
+            if !state.attached || !is_next {
+                return Err(Gap);
+            }
+            state.era
+        };
+        if let Announced::Tags(tags, strength) = &announcement.event {
+            let stamp = Stamp::new(era, announcement.seq);
+            for tag in tags {
+                self.tags.raise(tag, *strength, stamp);
+            }
+        }
+        // After the cells: who reads the number finds them raised.
+        let mut state = self.write();
+        if state.era == era {
+            state.applied = state.applied.max(announcement.seq);
+            state.issued = state.issued.max(announcement.seq);
+            state.position = state.position.max(announcement.position);
+        }
+        Ok(())
+    }
+
+    /// At the moment `at`, `newest` was the newest number of the shared tier. If everything up to it was
+    /// applied, memory is trusted anew; gives whether it is.
+    ///
+    /// A proof that comes after the trust has run out is none: while the shared tier was away, others may
+    /// have left invalidations to be delivered. Then attach again.
+    pub fn prove(&self, newest: AsOf, at: Monotonic) -> Result<bool, Gap> {
+        let state = self.read();
+        if !state.attached || state.epoch != newest.epoch || !self.asks_shared(&state, at) {
+            return Err(Gap);
+        }
+        let caught_up = state.applied >= newest.seq;
+        if caught_up {
+            self.trust(at);
+        }
+        Ok(caught_up)
+    }
+
+    /// The shared tier cannot be heard or asked. What is in memory stays usable for as long as it is
+    /// trusted.
+    pub fn detach(&self) {
+        if !self.alone {
+            let mut state = self.write();
+            if state.attached {
+                state.attached = false;
+            }
+        }
+    }
+
+    /// Whether an invalidation of this node's own is not known to have arrived: it must be delivered
+    /// before the shared tier is trusted again.
+    pub fn is_distrusted(&self) -> bool {
+        self.distrusted.load(Ordering::Acquire)
+    }
+
+    /// What the node can tell of itself.
+    pub fn status(&self, now: Monotonic) -> NodeStatus {
+        let state = *self.read();
+        let until = Duration::from_nanos(self.trusted_until.load(Ordering::Acquire));
+        NodeStatus {
+            attached: self.asks_shared(&state, now),
+            alone: self.alone,
+            epoch: state.epoch,
+            applied: state.applied,
+            era: state.era,
+            trusted_for: Monotonic::from_start(until).since(now),
+        }
+    }
+
+    /// How a load that begins now is stamped.
+    pub(crate) fn begin(&self, now: Monotonic) -> Begin {
+        let state = self.read();
+        Begin {
+            stamp: Stamp::new(state.era, state.issued),
+            epoch: state.epoch,
+            position: state.position,
+            attached: self.asks_shared(&state, now),
+        }
+    }
+
+    /// Whether what the shared tier says is believed.
+    fn asks_shared(&self, state: &State, now: Monotonic) -> bool {
+        let until = self.trusted_until.load(Ordering::Acquire);
+        let in_time = now.since_start() <= Duration::from_nanos(until);
+        state.attached && !self.is_distrusted() && (in_time || !self.config.guards.silence())
+    }
+
+    /// The stamp of something that the shared tier numbered, if that is still its epoch here.
+    pub(crate) fn stamp_of(&self, as_of: AsOf) -> Option<Stamp> {
+        let state = self.read();
+        (state.attached && state.epoch == as_of.epoch).then(|| Stamp::new(state.era, as_of.seq))
+    }
+
+    /// An invalidation of this node's own was acknowledged: it holds here from now on.
+    pub(crate) fn acknowledged(
+        &self,
+        tags: &[Box<str>],
+        strength: Strength,
+        as_of: AsOf,
+        position: Position,
+    ) {
+        let mut state = self.write();
+        let number = if state.epoch == as_of.epoch {
+            as_of.seq
+        } else {
+            // Numbered in a world that is gone, or not ours yet: later than all that was begun here.
+            state.issued.next()
+        };
+        state.position = state.position.max(position);
+        self.raise(&state, tags, strength, number);
+        state.issued = state.issued.max(number);
+    }
+
+    /// An invalidation of this node's own: without a shared tier it is all that is needed; with one it was
+    /// not acknowledged, and nothing that is there is trusted until it has been delivered.
+    pub(crate) fn unacknowledged(&self, tags: &[Box<str>], strength: Strength, position: Position) {
+        let mut state = self.write();
+        if !self.alone && strength == Strength::Hard && self.config.guards.distrust() {
+            self.distrusted.store(true, Ordering::Release);
+            self.next_era(&mut state);
+            state.attached = false;
+            state.epoch = Epoch::default();
+            self.trusted_until.store(0, Ordering::Release);
+        }
+        state.position = state.position.max(position);
+        let number = state.issued.next();
+        self.raise(&state, tags, strength, number);
+        state.issued = number;
+    }
+
+    fn raise(&self, state: &State, tags: &[Box<str>], strength: Strength, number: Seq) {
+        let stamp = Stamp::new(state.era, number);
+        for tag in tags {
+            self.tags.raise(tag, strength, stamp);
+        }
+    }
+
+    /// Whether something stamped so, whose load began at `began`, may still be trusted without asking.
+    #[inline]
+    pub(crate) fn trusts(&self, stamp: Stamp, began: Monotonic, now: Monotonic) -> bool {
+        if stamp.era() != self.era.load(Ordering::Acquire) || stamp.era() == Stamp::LAST_ERA {
+            return false;
+        }
+        if !self.config.guards.silence() {
+            return true;
+        }
+        let now = now.since_start();
+        now <= Duration::from_nanos(self.trusted_until.load(Ordering::Acquire))
+            || now <= (began + self.config.silence).since_start()
+    }
+
+    fn trust(&self, at: Monotonic) {
+        let until = (at + self.config.silence).since_start().as_nanos();
+        let until = u64::try_from(until).unwrap_or(u64::MAX);
+        self.trusted_until.fetch_max(until, Ordering::AcqRel);
+    }
+
+    fn next_era(&self, state: &mut State) {
+        state.era = (state.era + 1).min(Stamp::LAST_ERA);
+        state.issued = Seq::default();
+        self.era.store(state.era, Ordering::Release);
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        // Nothing that can panic happens between two changes of the state.
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
