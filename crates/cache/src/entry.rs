@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use pitchey_runtime::Monotonic;
 
-use crate::stamp::{Position, Seq, Stamp};
+use crate::policy::early_window;
+use crate::shared::Meta;
+use crate::stamp::{Position, Stamp};
 use crate::tag::TagCell;
 
 /// A value, with everything that decides whether it may be used.
@@ -17,7 +19,10 @@ pub struct Entry<V> {
     pub(crate) stamp: Stamp,
     /// The moment of its stamp: what is in it is no older.
     pub(crate) began: Monotonic,
+    pub(crate) born: Monotonic,
     pub(crate) fresh_until: Monotonic,
+    /// From when on it may be refreshed early.
+    pub(crate) early_from: Monotonic,
     pub(crate) stale_until: Monotonic,
     pub(crate) error_until: Monotonic,
     /// Until when this copy may be used without asking the tier it is from.
@@ -31,12 +36,15 @@ pub struct Entry<V> {
 
 /// What the times of an entry follow from.
 pub(crate) struct Times {
+    /// When its load began.
     pub(crate) born: Monotonic,
-    pub(crate) fresh: Duration,
-    pub(crate) stale: Duration,
-    pub(crate) error: Duration,
+    pub(crate) meta: Meta,
+    pub(crate) softened: bool,
+    /// When this copy was made or compared.
     pub(crate) copied: Monotonic,
+    /// For how long it need not be compared again.
     pub(crate) memory: Duration,
+    pub(crate) early_refresh: f64,
 }
 
 /// What an entry is good for.
@@ -57,26 +65,39 @@ pub(crate) enum Verdict {
 impl<V> Entry<V> {
     pub(crate) fn new(
         value: V,
-        weight: u32,
+        weight: usize,
         stamp: Stamp,
         began: Monotonic,
         tags: Box<[Arc<TagCell>]>,
         times: &Times,
     ) -> Self {
-        let Times { born, copied, .. } = *times;
+        let Times {
+            born, copied, meta, ..
+        } = *times;
+        let after = |ms| born + Duration::from_millis(ms);
+        let cost = Duration::from_micros(meta.cost_us);
+        let fresh_until = after(meta.fresh_ms);
+        // What stands around the value: itself, its key, its place in a map.
+        let own = size_of::<Self>() + 128 + tags.len() * size_of::<Arc<TagCell>>();
         Self {
             value,
-            absent: false,
+            absent: meta.absent,
             stamp,
             began,
-            fresh_until: born + times.fresh,
-            stale_until: born + times.stale,
-            error_until: born + times.error,
+            born,
+            fresh_until,
+            stale_until: after(meta.stale_ms),
+            error_until: after(meta.error_ms),
             memory_until: copied + times.memory,
-            cost: Duration::ZERO,
+            early_from: Monotonic::from_start(
+                fresh_until
+                    .since_start()
+                    .saturating_sub(early_window(cost, times.early_refresh)),
+            ),
+            cost,
             tags,
-            softened: false,
-            weight,
+            softened: times.softened,
+            weight: u32::try_from(weight + own).unwrap_or(u32::MAX),
             refreshing: AtomicBool::new(false),
         }
     }
@@ -94,6 +115,11 @@ impl<V> Entry<V> {
     /// About how many bytes it takes, key and value.
     pub fn weight(&self) -> u32 {
         self.weight
+    }
+
+    /// How long ago its load began.
+    pub fn age(&self, now: Monotonic) -> Duration {
+        now.since(self.born)
     }
 
     /// How long it is fresh from `now` on.
@@ -189,8 +215,6 @@ impl<V> Loaded<V> {
 pub struct Load {
     /// Only copies of the source that have come this far may be read.
     pub position: Position,
-    /// The number of invalidations that the load is known to see.
-    pub seq: Seq,
     /// Whether nobody waits for it.
     pub background: bool,
 }

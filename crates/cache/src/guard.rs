@@ -26,8 +26,6 @@ pub enum Guard {
     RemovalEndsLoads,
     /// Entries of another epoch are invalid.
     Epoch,
-    /// An older entry does not replace a newer one in memory.
-    NewerStays,
     /// A copy of the source is only read once it has reached the position of the newest invalidation.
     Position,
     /// A missed announcement is noticed.
@@ -44,7 +42,7 @@ pub enum Guard {
 
 impl Guard {
     /// Every guard.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 14] = [
         Self::StampBeforeLoad,
         Self::FillChecksTags,
         Self::LookupChecksTags,
@@ -53,7 +51,6 @@ impl Guard {
         Self::FillChecksLease,
         Self::RemovalEndsLoads,
         Self::Epoch,
-        Self::NewerStays,
         Self::Position,
         Self::Gap,
         Self::Silence,
@@ -73,7 +70,6 @@ impl Guard {
             Self::FillChecksLease => "fill-checks-lease",
             Self::RemovalEndsLoads => "removal-ends-loads",
             Self::Epoch => "epoch",
-            Self::NewerStays => "newer-stays",
             Self::Position => "position",
             Self::Gap => "gap",
             Self::Silence => "silence",

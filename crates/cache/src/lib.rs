@@ -3,18 +3,33 @@
 //! Here are its ports: what a tier that all nodes share must promise ([`Shared`]), what a memory must
 //! ([`Memory`]), and what a node knows of the shared tier ([`Node`]).
 
+mod answer;
+mod backplane;
+mod build;
+mod cache;
 mod entry;
+mod flight;
+mod follow;
 mod guard;
+mod lead;
+mod many;
 mod memory;
 mod node;
 mod policy;
 pub mod shared;
+#[cfg(feature = "simulation")]
+pub mod sim;
 mod stamp;
 pub mod stats;
 mod tag;
 
+pub use answer::{Answer, From, GetError, State};
+pub use backplane::{Backplane, NoShared, SHARED_BREAKER, World};
+pub use cache::{Cache, Kind, MAX_KEY, MAX_TAGS};
 pub use entry::{Entry, Load, Loaded, Source, Value};
+pub use follow::{CatchUp, Feed, Lost, follow};
 pub use guard::{Guard, Guards};
+pub use many::Item;
 pub use memory::Memory;
 pub use node::{Gap, Node, NodeConfig, NodeStatus};
 pub use policy::{Policy, Unverified};

@@ -6,11 +6,11 @@
 //! most from the moment it is cut off: after that, an entry in memory is only good for as long as it
 //! can have been wrong for no longer than that.
 //!
-//! Whoever connects the node (an adapter of the shared tier) tells it what it hears: [`Node::attach`],
-//! [`Node::apply`], [`Node::prove`], [`Node::detach`].
+//! [`follow`](crate::follow()) keeps a node attached.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Duration;
 
 use pitchey_runtime::Monotonic;
@@ -45,8 +45,15 @@ impl Default for NodeConfig {
 #[error("an announcement was missed")]
 pub struct Gap;
 
+/// Where keys are kept that a removal must reach.
+pub(crate) trait Keeps: Send + Sync {
+    /// Forgets a key, and fills it from no load that is in flight.
+    fn drop_key(&self, key: &str);
+    /// The same for all keys that begin so.
+    fn drop_prefix(&self, prefix: &str);
+}
+
 /// What one process knows of the shared tier.
-#[derive(Debug)]
 pub struct Node {
     config: NodeConfig,
     alone: bool,
@@ -56,7 +63,12 @@ pub struct Node {
     era: AtomicU64,
     /// Until when memory is trusted, in nanoseconds of the clock.
     trusted_until: AtomicU64,
+    /// An invalidation was not acknowledged since the node was attached.
     distrusted: AtomicBool,
+    /// The same since catching up began.
+    failed: AtomicBool,
+    removals: AtomicU64,
+    caches: Mutex<Vec<Weak<dyn Keeps>>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +87,6 @@ struct State {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Begin {
     pub(crate) stamp: Stamp,
-    pub(crate) epoch: Epoch,
     pub(crate) position: Position,
     /// Whether the shared tier is to be asked.
     pub(crate) attached: bool,
@@ -116,6 +127,9 @@ impl Node {
             era: AtomicU64::new(1),
             trusted_until: AtomicU64::new(0),
             distrusted: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            removals: AtomicU64::new(0),
+            caches: Mutex::default(),
         }
     }
 
@@ -134,8 +148,14 @@ impl Node {
     ///
     /// Before this is called, invalidations that could not be delivered while nothing was heard must have
     /// been: entries in the shared tier may be older than changes that this node knows of.
-    pub fn attach(&self, heard: AsOf, position: Position, at: Monotonic) {
+    ///
+    /// `false`, and nothing is trusted, if an invalidation failed since
+    /// [`begin_catching_up`](Self::begin_catching_up).
+    pub fn attach(&self, heard: AsOf, position: Position, at: Monotonic) -> bool {
         let mut state = self.write();
+        if self.failed.load(Ordering::Acquire) {
+            return false;
+        }
         self.next_era(&mut state);
         state.attached = true;
         state.epoch = heard.epoch;
@@ -144,13 +164,12 @@ impl Node {
         state.position = state.position.max(position);
         self.distrusted.store(false, Ordering::Release);
         self.trust(at);
+        true
     }
 
-    /// Whether listening may go on behind the last announcement that was applied, since the numbers are
-    /// still those of `epoch` and nothing is doubted.
-    pub fn may_resume(&self, epoch: Epoch, now: Monotonic) -> bool {
-        let state = self.read();
-        state.epoch == epoch && self.asks_shared(&state, now)
+    /// From now on it is delivered what could not be before. What fails from now on is not part of it.
+    pub fn begin_catching_up(&self) {
+        self.failed.store(false, Ordering::Release);
     }
 
     /// The newest announcement that was applied.
@@ -174,11 +193,15 @@ impl Node {
             }
             state.era
         };
-        if let Announced::Tags(tags, strength) = &announcement.event {
-            let stamp = Stamp::new(era, announcement.seq);
-            for tag in tags {
-                self.tags.raise(tag, *strength, stamp);
+        match &announcement.event {
+            Announced::Tags(tags, strength) => {
+                let stamp = Stamp::new(era, announcement.seq);
+                for tag in tags {
+                    self.tags.raise(tag, *strength, stamp);
+                }
             }
+            Announced::Keys(keys) => keys.iter().for_each(|key| self.drop_key(key)),
+            Announced::Prefix(prefix) => self.drop_prefix(prefix),
         }
         // After the cells: who reads the number finds them raised.
         let mut state = self.write();
@@ -224,6 +247,45 @@ impl Node {
         self.distrusted.load(Ordering::Acquire)
     }
 
+    /// Whether there is no shared tier.
+    pub fn is_alone(&self) -> bool {
+        self.alone
+    }
+
+    pub(crate) fn register(&self, cache: Weak<dyn Keeps>) {
+        let mut caches = self.caches();
+        caches.retain(|cache| cache.strong_count() > 0);
+        caches.push(cache);
+    }
+
+    /// How often keys were removed.
+    pub(crate) fn removals(&self) -> u64 {
+        self.removals.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn drop_key(&self, key: &str) {
+        self.removals.fetch_add(1, Ordering::AcqRel);
+        for cache in self.caches().iter().filter_map(Weak::upgrade) {
+            cache.drop_key(key);
+        }
+    }
+
+    pub(crate) fn drop_prefix(&self, prefix: &str) {
+        self.removals.fetch_add(1, Ordering::AcqRel);
+        for cache in self.caches().iter().filter_map(Weak::upgrade) {
+            cache.drop_prefix(prefix);
+        }
+    }
+
+    fn caches(&self) -> MutexGuard<'_, Vec<Weak<dyn Keeps>>> {
+        // Nothing that can panic happens between two changes of the list.
+        self.caches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn guards(&self) -> Guards {
+        self.config.guards
+    }
+
     /// What the node can tell of itself.
     pub fn status(&self, now: Monotonic) -> NodeStatus {
         let state = *self.read();
@@ -243,7 +305,6 @@ impl Node {
         let state = self.read();
         Begin {
             stamp: Stamp::new(state.era, state.issued),
-            epoch: state.epoch,
             position: state.position,
             attached: self.asks_shared(&state, now),
         }
@@ -256,10 +317,40 @@ impl Node {
         state.attached && !self.is_distrusted() && (in_time || !self.config.guards.silence())
     }
 
-    /// The stamp of something that the shared tier numbered, if that is still its epoch here.
-    pub(crate) fn stamp_of(&self, as_of: AsOf) -> Option<Stamp> {
+    /// The stamp of something that the shared tier numbered and that was asked for after `begin`, if the
+    /// node has not begun anew since: then it may have missed what was announced in between.
+    ///
+    /// The number is taken note of: whatever this node numbers by itself later is greater.
+    pub(crate) fn stamp_of(&self, as_of: AsOf, begin: Begin) -> Option<Stamp> {
+        let known = |state: &State| {
+            state.attached && state.epoch == as_of.epoch && state.era == begin.stamp.era()
+        };
+        let state = *self.read();
+        if known(&state) && as_of.seq <= state.issued {
+            return Some(Stamp::new(state.era, as_of.seq).max(begin.stamp));
+        }
+        let mut state = self.write();
+        known(&state).then(|| {
+            state.issued = state.issued.max(as_of.seq);
+            Stamp::new(state.era, as_of.seq).max(begin.stamp)
+        })
+    }
+
+    /// The newest number that is known by now: what a stamp taken too late would say.
+    pub(crate) fn newest(&self, as_of: AsOf) -> AsOf {
         let state = self.read();
-        (state.attached && state.epoch == as_of.epoch).then(|| Stamp::new(state.era, as_of.seq))
+        let seq = if state.epoch == as_of.epoch {
+            state.issued.max(as_of.seq)
+        } else {
+            as_of.seq
+        };
+        AsOf { seq, ..as_of }
+    }
+
+    /// What is loaded from now on must have come this far.
+    pub(crate) fn advance(&self, position: Position) {
+        let mut state = self.write();
+        state.position = state.position.max(position);
     }
 
     /// An invalidation of this node's own was acknowledged: it holds here from now on.
@@ -271,10 +362,10 @@ impl Node {
         position: Position,
     ) {
         let mut state = self.write();
-        let number = if state.epoch == as_of.epoch {
+        let number = if state.attached && state.epoch == as_of.epoch {
             as_of.seq
         } else {
-            // Numbered in a world that is gone, or not ours yet: later than all that was begun here.
+            // While it is cut off, the node counts by itself: later than all that was begun here.
             state.issued.next()
         };
         state.position = state.position.max(position);
@@ -287,16 +378,17 @@ impl Node {
     pub(crate) fn unacknowledged(&self, tags: &[Box<str>], strength: Strength, position: Position) {
         let mut state = self.write();
         if !self.alone && strength == Strength::Hard && self.config.guards.distrust() {
+            self.failed.store(true, Ordering::Release);
             self.distrusted.store(true, Ordering::Release);
-            self.next_era(&mut state);
             state.attached = false;
-            state.epoch = Epoch::default();
-            self.trusted_until.store(0, Ordering::Release);
         }
         state.position = state.position.max(position);
         let number = state.issued.next();
         self.raise(&state, tags, strength, number);
-        state.issued = number;
+        if !state.attached {
+            // Now it counts by itself, and what begins from here on has seen it.
+            state.issued = number;
+        }
     }
 
     fn raise(&self, state: &State, tags: &[Box<str>], strength: Strength, number: Seq) {
@@ -339,5 +431,15 @@ impl Node {
 
     fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Node")
+            .field("alone", &self.alone)
+            .field("state", &*self.read())
+            .finish_non_exhaustive()
     }
 }

@@ -20,7 +20,7 @@ pub struct Policy {
     pub negative: Duration,
     /// The share of the fresh time by which it may be shortened, in percent.
     pub jitter_percent: u32,
-    /// How eagerly an entry is refreshed before it expires: β of XFetch; 0 never.
+    /// How eagerly an entry is refreshed before it expires: β of `XFetch`; 0 never.
     pub early_refresh: f64,
     /// Whether memory is only used once the shared tier has said that the entry is still valid.
     pub strict: bool,

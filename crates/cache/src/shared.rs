@@ -193,12 +193,21 @@ pub trait Shared: Send + Sync + 'static {
         position: Position,
     ) -> impl Future<Output = Result<AsOf, SharedError>> + Send;
 
-    /// Removes entries and their leases, so that loads in flight cannot fill them.
-    fn remove(&self, keys: &[Box<str>]) -> impl Future<Output = Result<AsOf, SharedError>> + Send;
+    /// Removes entries and their leases, so that loads in flight cannot fill them. `position` is that of
+    /// what the next load must see.
+    fn remove(
+        &self,
+        keys: &[Box<str>],
+        position: Position,
+    ) -> impl Future<Output = Result<AsOf, SharedError>> + Send;
 
     /// Removes the entries and leases whose keys begin so; how many entries there were. Not constant: it
     /// walks over all keys, in steps.
-    fn remove_prefix(&self, prefix: &str) -> impl Future<Output = Result<u64, SharedError>> + Send;
+    fn remove_prefix(
+        &self,
+        prefix: &str,
+        position: Position,
+    ) -> impl Future<Output = Result<u64, SharedError>> + Send;
 }
 
 /// What a node hears from the shared tier. Numbers have no gaps: who misses one has missed an

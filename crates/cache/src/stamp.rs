@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use pitchey_runtime::Monotonic;
+
 /// The life of the counters of a shared tier: a random number, drawn anew whenever they may have been
 /// lost. Entries of another epoch are invalid, since nobody knows what was invalidated meanwhile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -50,6 +52,11 @@ pub struct AsOf {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub u64);
 
+impl Position {
+    /// Further than any copy has come: only the source itself will do.
+    pub const SOURCE: Self = Self(u64::MAX);
+}
+
 /// Proof of the right to fill a key: random, so that a leader which was given up for dead cannot pass
 /// for the one that took over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,6 +82,16 @@ pub(crate) fn millis(duration: Duration) -> u64 {
 /// of later eras are greater than all of earlier ones, so one comparison tells old from new.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Stamp(u64);
+
+/// A lease, and what it is worth on this node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Granting {
+    pub(crate) lease: Lease,
+    /// What a load under it will have seen.
+    pub(crate) stamp: Stamp,
+    /// The moment before it was asked for.
+    pub(crate) asked: Monotonic,
+}
 
 /// How many bits of a stamp are the number; the others are the era.
 const SEQ_BITS: u32 = 40;

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
-use crate::{Clock, Monotonic, Random, Timer};
+use crate::{Clock, Monotonic, Random, Spawn, Timer, timeout};
 
 /// The real time and real randomness. Sleeping needs a tokio runtime with its timer enabled.
 ///
@@ -69,6 +70,60 @@ impl Random for SystemRuntime {
     }
 }
 
+/// The real time, and tasks that a stop waits for. Clones share the tasks.
+#[derive(Clone, Debug)]
+pub struct Background {
+    system: SystemRuntime,
+    tasks: TaskTracker,
+}
+
+impl Background {
+    /// No tasks yet, on the clock of `system`.
+    pub fn new(system: SystemRuntime) -> Self {
+        Self {
+            system,
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Waits for the tasks that run, for at most `patience`; whether all have ended. What is begun
+    /// meanwhile is waited for, too.
+    pub async fn finish(&self, patience: Duration) -> bool {
+        self.tasks.close();
+        timeout(&self.system, patience, self.tasks.wait())
+            .await
+            .is_ok()
+    }
+}
+
+impl Clock for Background {
+    fn now(&self) -> Monotonic {
+        self.system.now()
+    }
+
+    fn wall(&self) -> OffsetDateTime {
+        self.system.wall()
+    }
+}
+
+impl Timer for Background {
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + 'static {
+        self.system.sleep(duration)
+    }
+}
+
+impl Random for Background {
+    fn fill(&self, bytes: &mut [u8]) {
+        self.system.fill(bytes);
+    }
+}
+
+impl Spawn for Background {
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(work);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +134,15 @@ mod tests {
         let before = runtime.now();
         runtime.sleep(Duration::from_mins(1)).await;
         assert_eq!(runtime.now() - before, Duration::from_mins(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_waits_for_what_was_begun_and_not_for_ever() {
+        let second = Duration::from_secs(1);
+        let background = Background::new(SystemRuntime::new());
+        background.spawn(background.sleep(second));
+        assert!(!background.finish(second / 2).await);
+        assert!(background.finish(second).await);
     }
 
     #[test]

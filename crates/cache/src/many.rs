@@ -1,0 +1,338 @@
+//! Many keys at once: one round trip for each tier, and one load for all that is missing.
+
+use std::sync::Arc;
+
+use pitchey_runtime::{Monotonic, timeout};
+
+use crate::answer::{Answer, From, GetError, State};
+use crate::backplane::World;
+use crate::build::{encode, fill};
+use crate::cache::{Cache, Inner, Kind, KindState, MAX_KEY, MAX_TAGS, Seen};
+use crate::entry::{Entry, Load, Loaded, Value, Verdict};
+use crate::memory::Memory;
+use crate::node::Begin;
+use crate::shared::{Fill, Filled, Found, Granted, Shared, Wish};
+use crate::stamp::{Granting, Position};
+use crate::stats::Counter;
+
+/// One of many keys that are asked for at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// The key, its kind included.
+    pub key: Box<str>,
+    /// The tags that are known before the load.
+    pub tags: Vec<Box<str>>,
+}
+
+/// A key that nothing near has.
+struct Missing<V> {
+    at: usize,
+    lease: Option<Granting>,
+    /// What may do in an error's place.
+    candidate: Option<Arc<Entry<V>>>,
+}
+
+impl<V, E, M, S, R> Cache<V, E, M, S, R>
+where
+    V: Value,
+    E: Clone + Send + Sync + 'static,
+    M: Memory<V>,
+    S: Shared,
+    R: World,
+{
+    /// The values of many keys of one kind, in their order. What is missing is loaded by one call, which
+    /// is given the places of the missing keys and answers in their order.
+    ///
+    /// Loads of single keys that are in flight are not waited for.
+    pub async fn get_many<F, L>(
+        &self,
+        kind: Kind,
+        items: &[Item],
+        load: L,
+    ) -> Result<Vec<Answer<V>>, GetError<E>>
+    where
+        L: FnOnce(Vec<usize>, Load) -> F + Send,
+        F: Future<Output = Result<Vec<Loaded<V>>, E>> + Send,
+    {
+        let inner = &self.inner;
+        let runtime = inner.backplane.runtime();
+        let asked = runtime.now();
+        let node = inner.backplane.node();
+        let begin = node.begin(asked);
+        let removals = node.removals();
+        let mut answers: Vec<Option<Answer<V>>> = Vec::with_capacity(items.len());
+        let mut missing = Vec::new();
+        for (at, item) in items.iter().enumerate() {
+            let seen = inner.look(kind, &item.key, asked);
+            answers.push(match seen {
+                Seen::Hit(answer, refresh) if answer.state == State::Fresh => {
+                    if refresh.is_some() {
+                        // One that is asked for alone will do it.
+                        answer.entry.unclaim_refresh();
+                    }
+                    Some(answer)
+                }
+                Seen::Hit(answer, _) => {
+                    answer.entry.unclaim_refresh();
+                    missing.push(Missing::new(at, Some(answer.entry)));
+                    None
+                }
+                Seen::Miss(candidate) => {
+                    missing.push(Missing::new(at, candidate));
+                    None
+                }
+            });
+        }
+        let shared = begin.attached && !inner.kind(kind).policy.shared.is_zero();
+        if shared && !missing.is_empty() {
+            let found = inner.find_many(kind, items, missing, (begin, asked)).await;
+            missing = found.missing;
+            for (at, answer) in found.answers {
+                answers[at] = Some(answer);
+            }
+        }
+        if !missing.is_empty() {
+            let loaded = inner.load_many(kind, items, missing, (begin, asked, removals), load);
+            for (at, answer) in loaded.await? {
+                answers[at] = Some(answer);
+            }
+        }
+        Ok(answers.into_iter().flatten().collect())
+    }
+}
+
+impl<V> Missing<V> {
+    fn new(at: usize, candidate: Option<Arc<Entry<V>>>) -> Self {
+        Self {
+            at,
+            lease: None,
+            candidate,
+        }
+    }
+}
+
+/// What the shared tier had, and what it had not.
+struct FoundMany<V> {
+    answers: Vec<(usize, Answer<V>)>,
+    missing: Vec<Missing<V>>,
+}
+
+impl<V, E, M, S, R> Inner<V, E, M, S, R>
+where
+    V: Value,
+    E: Clone + Send + Sync + 'static,
+    M: Memory<V>,
+    S: Shared,
+    R: World,
+{
+    async fn find_many(
+        &self,
+        kind: Kind,
+        items: &[Item],
+        missing: Vec<Missing<V>>,
+        (begin, asked): (Begin, Monotonic),
+    ) -> FoundMany<V> {
+        let KindState { stats, .. } = self.kind(kind);
+        let lookups: Vec<_> = missing
+            .iter()
+            .map(|missing| {
+                let item = &items[missing.at];
+                self.lookup(kind, &item.key, Wish::IfStale, item.tags.clone())
+            })
+            .collect();
+        let looked = self.backplane.tier().lookup_many(&lookups);
+        let found = self.backplane.ask(looked).await;
+        stats
+            .lookups
+            .record(self.backplane.runtime().now().since(asked));
+        let mut result = FoundMany {
+            answers: Vec::new(),
+            missing: Vec::new(),
+        };
+        let Ok(found) = found else {
+            stats.count(Counter::SharedError);
+            result.missing = missing;
+            return result;
+        };
+        for (mut missing, Found { entry, lease }) in missing.into_iter().zip(found) {
+            let key = &items[missing.at].key;
+            if let Granted::Ours(lease) = lease {
+                let stamp = self.backplane.node().stamp_of(lease.as_of, begin);
+                missing.lease = stamp.map(|stamp| Granting {
+                    lease,
+                    stamp,
+                    asked,
+                });
+            }
+            let entry = entry.and_then(|stored| {
+                let found = self.found(kind, key, stored, (begin, asked));
+                if found.is_err() {
+                    stats.count(Counter::Undecodable);
+                }
+                found.ok()
+            });
+            let Some(entry) = entry.filter(|entry| !entry.is_raised()) else {
+                result.missing.push(missing);
+                continue;
+            };
+            let held = matches!(lease, Granted::Held(_));
+            let now = self.backplane.runtime().now();
+            let state = match entry.judge(now, true) {
+                Verdict::Fresh | Verdict::Elapsed => State::Fresh,
+                Verdict::Stale if held => State::Stale,
+                _ => {
+                    missing.candidate = Some(entry);
+                    result.missing.push(missing);
+                    continue;
+                }
+            };
+            stats.count(if state == State::Fresh {
+                Counter::SharedHit
+            } else {
+                Counter::SharedStale
+            });
+            if entry.absent {
+                stats.count(Counter::Negative);
+            }
+            self.keep(&Arc::from(&**key), &entry);
+            let answer = Answer::new(entry, From::Shared, state);
+            result.answers.push((missing.at, answer));
+        }
+        result
+    }
+
+    async fn load_many<F, L>(
+        &self,
+        kind: Kind,
+        items: &[Item],
+        missing: Vec<Missing<V>>,
+        (begin, asked, removals): (Begin, Monotonic, u64),
+        load: L,
+    ) -> Result<Vec<(usize, Answer<V>)>, GetError<E>>
+    where
+        L: FnOnce(Vec<usize>, Load) -> F,
+        F: Future<Output = Result<Vec<Loaded<V>>, E>>,
+    {
+        let KindState { policy, stats, .. } = self.kind(kind);
+        let runtime = self.backplane.runtime();
+        let started = runtime.now();
+        // One load for all: it must do for the most demanding of them.
+        let positions = missing
+            .iter()
+            .map(|missing| self.position(begin, missing.lease.map(|granting| granting.lease)));
+        let position = positions.fold(Position::default(), Position::max);
+        let places: Vec<usize> = missing.iter().map(|missing| missing.at).collect();
+        let context = Load {
+            position,
+            background: false,
+        };
+        let loading = timeout(runtime, policy.hard_timeout, load(places, context));
+        let loaded = loading.await;
+        let took = runtime.now().since(started);
+        stats.loads.record(took);
+        let error = match loaded {
+            Ok(Ok(loaded)) => {
+                let stored = self.store_many(kind, items, missing, loaded, (begin, asked, took));
+                let answers = stored.await;
+                // A key that was removed meanwhile is not kept; which one it was does not matter enough.
+                if self.backplane.node().removals() != removals {
+                    let keys = answers.iter().map(|(at, _)| &items[*at].key);
+                    keys.for_each(|key| self.memory.remove(key));
+                }
+                return Ok(answers);
+            }
+            Ok(Err(error)) => {
+                stats.count(Counter::LoadError);
+                GetError::Load(error)
+            }
+            Err(_) => {
+                stats.count(Counter::LoadTimeout);
+                GetError::Timeout
+            }
+        };
+        let mut instead = Vec::with_capacity(missing.len());
+        let mut failed = None;
+        for missing in missing {
+            if let Some(lease) = missing.lease {
+                let release = self
+                    .backplane
+                    .tier()
+                    .release(&items[missing.at].key, lease.lease.token);
+                let _ = self.backplane.ask(release).await;
+            }
+            match self.instead(kind, missing.candidate, error.clone()) {
+                Ok(answer) => instead.push((missing.at, answer)),
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.map_or(Ok(instead), Err)
+    }
+
+    async fn store_many(
+        &self,
+        kind: Kind,
+        items: &[Item],
+        missing: Vec<Missing<V>>,
+        loaded: Vec<Loaded<V>>,
+        (begin, asked, took): (Begin, Monotonic, std::time::Duration),
+    ) -> Vec<(usize, Answer<V>)> {
+        let stats = &self.kind(kind).stats;
+        let mut answers = Vec::with_capacity(missing.len());
+        let mut fills: Vec<Fill> = Vec::new();
+        let mut filled: Vec<usize> = Vec::new();
+        for (missing, loaded) in missing.into_iter().zip(loaded) {
+            let Item { key, tags } = &items[missing.at];
+            let mut tags = tags.clone();
+            tags.extend(loaded.tags);
+            tags.sort_unstable();
+            tags.dedup();
+            let lease = missing.lease.map(|granting| granting.lease);
+            let meta = self.meta(kind, lease.is_some(), loaded.absent, took);
+            let stamp = missing.lease.map_or(begin.stamp, |granting| granting.stamp);
+            let fits = tags.len() <= MAX_TAGS && key.len() <= MAX_KEY;
+            let payload = encode(&loaded.value);
+            let entry = self.made(
+                kind,
+                key,
+                loaded.value,
+                (stamp, asked),
+                &tags,
+                (meta, asked),
+            );
+            let entry = Arc::new(entry);
+            match lease {
+                Some(lease) if fits => {
+                    fills.push(fill(key, lease, tags, meta, payload));
+                    filled.push(answers.len());
+                }
+                // Another node loads it, too, or the shared tier is away: memory is enough.
+                _ if fits => self.keep(&Arc::from(&**key), &entry),
+                _ => {}
+            }
+            stats.count(Counter::Miss);
+            if entry.absent {
+                stats.count(Counter::Negative);
+            }
+            answers.push((missing.at, Answer::new(entry, From::Source, State::Fresh)));
+        }
+        if fills.is_empty() {
+            return answers;
+        }
+        let filling = self.backplane.tier().fill_many(fills);
+        match self.backplane.ask(filling).await {
+            Ok(results) => {
+                for (result, at) in results.into_iter().zip(filled) {
+                    if result == Filled::Stored {
+                        let (place, answer) = &answers[at];
+                        self.keep(&Arc::from(&*items[*place].key), &answer.entry);
+                    } else {
+                        // Raised meanwhile: true for this reader, who asked before, and for nobody else.
+                        stats.count(Counter::FillRefused);
+                    }
+                }
+            }
+            Err(_) => stats.count(Counter::SharedError),
+        }
+        answers
+    }
+}
