@@ -208,9 +208,8 @@ impl<R: Runtime, C: CatchUp> Follower<R, C> {
             None => {
                 let (fresh, clock) = self.link.connect().await?;
                 let epoch = clock.as_of.epoch;
-                let resumes = |place: &Place| {
-                    place.epoch == epoch && self.node.may_resume(epoch, self.now())
-                };
+                let resumes =
+                    |place: &Place| place.epoch == epoch && self.node.may_resume(epoch, self.now());
                 *place = place.take().filter(resumes);
                 connection.insert(fresh)
             }
@@ -325,7 +324,11 @@ impl<R: Runtime, C: CatchUp> Follower<R, C> {
         };
         let reply = within(self.link.runtime(), patience, reading).await?;
         let mut heard = 0;
-        for entry in reply.iter().flat_map(|reply| &reply.keys).flat_map(|key| &key.ids) {
+        for entry in reply
+            .iter()
+            .flat_map(|reply| &reply.keys)
+            .flat_map(|key| &key.ids)
+        {
             // What cannot be read was missed.
             let announcement = read_announcement(entry).ok_or(Parted::Gap)?;
             self.node.apply(&announcement).map_err(|_| self.gap())?;

@@ -420,7 +420,10 @@ fn check_version(info: &str) -> Result<(), SharedError> {
         .lines()
         .find_map(|line| line.strip_prefix("redis_version:"))
         .unwrap_or_default();
-    let major = version.split('.').next().and_then(|major| major.parse().ok());
+    let major = version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse().ok());
     if major.is_some_and(|major: u32| major >= REDIS_MAJOR) {
         return Ok(());
     }

@@ -39,7 +39,9 @@ impl<R: Runtime> RedisRateLimiter<R> {
     /// Counts one call of `key` if the quota allows it. What is refused is not counted.
     pub async fn check(&self, key: &str) -> Result<Verdict, SharedError> {
         let interval = micros(self.quota.interval());
-        let window = interval.saturating_mul(u64::from(self.quota.burst())).min(MOST);
+        let window = interval
+            .saturating_mul(u64::from(self.quota.burst()))
+            .min(MOST);
         let key = format!("{}r:{}:{key}", self.link.config().prefix, self.name);
         let mut call = GCRA.call();
         call.arg(key.as_bytes()).arg(interval).arg(window);
