@@ -22,3 +22,4 @@ mod security_doc;
 mod seed;
 mod store_contract;
 mod story;
+mod tiers;
