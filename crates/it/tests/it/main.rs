@@ -17,6 +17,7 @@ mod outage;
 mod outbox;
 mod provision;
 mod raw_requests;
+mod replicas;
 mod search;
 mod security_doc;
 mod seed;
