@@ -8,6 +8,7 @@ mod databases;
 mod db;
 mod dev;
 mod import;
+mod invalidation_pg;
 mod kills;
 mod log_secrets;
 mod market_pg;
