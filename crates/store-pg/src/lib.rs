@@ -12,7 +12,9 @@ mod accounts;
 mod config;
 mod effects;
 mod error;
+mod freshness;
 mod intake;
+mod invalidation;
 mod market;
 mod outbox;
 mod pitches;
@@ -24,6 +26,7 @@ mod upkeep;
 mod users;
 
 pub use config::{PoolConfig, TlsMode};
+pub use invalidation::{INVALIDATION_TIMEOUT, Invalidate};
 pub use outbox::{
     Backlog, OutboxEvent, OutboxListener, OutboxStatus, OutboxTag, OutboxWrites, RelayRound, Replay,
 };

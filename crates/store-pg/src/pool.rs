@@ -2,6 +2,7 @@
 
 use crate::config::{PoolConfig, TlsMode};
 use crate::error::{is_dead_connection, store_error};
+use crate::invalidation::Invalidation;
 use crate::outbox::OutboxBell;
 use pitchey_runtime::{Clock as _, SystemRuntime};
 use pitchey_store::StoreError;
@@ -41,6 +42,7 @@ pub struct PgStore {
     pub(crate) pool: PgPool,
     pub(crate) clock: SystemRuntime,
     pub(crate) outbox: OutboxBell,
+    pub(crate) invalidation: Invalidation,
 }
 
 impl PgStore {
@@ -72,6 +74,7 @@ impl PgStore {
             pool,
             clock,
             outbox: OutboxBell::default(),
+            invalidation: Invalidation::default(),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use crate::PgStore;
 use crate::error::{is_dead_connection, store_error};
+use crate::invalidation::Raised;
 use pitchey_model::decide::Refusal;
 use pitchey_runtime::{Clock as _, Random as _, Timer as _};
 use pitchey_store::StoreError;
@@ -19,8 +20,17 @@ pub(crate) struct Tx {
     /// Until it is committed or dropped.
     inner: Option<Transaction<'static, Postgres>>,
     left: Left,
-    /// Whether it wrote to the outbox, so that the relay has something to do once it is committed.
-    pub(crate) wrote_outbox: bool,
+    /// Whether it wrote events to the outbox, so that the relay has something to do once it is committed.
+    pub(crate) wrote_events: bool,
+    /// What it raised of the caches' tags.
+    pub(crate) raised: Raised,
+}
+
+impl Tx {
+    /// Whether it left anything in the outbox.
+    pub(crate) fn wrote_outbox(&self) -> bool {
+        self.wrote_events || !self.raised.rows.is_empty()
+    }
 }
 
 /// Where work that fails leaves its transaction. The driver undoes a dropped one some time later: until then
@@ -195,21 +205,25 @@ impl PgStore {
         Ok(Tx {
             inner: Some(begun?),
             left: left.clone(),
-            wrote_outbox: false,
+            wrote_events: false,
+            raised: Raised::default(),
         })
     }
 
-    /// Commits, and wakes this process's relay if there is something to deliver now.
+    /// Commits, has the caches drop what changed, and wakes this process's relay if that leaves it something
+    /// to deliver. Should the caller go before the end, the relay does the rest.
     pub(crate) async fn commit(&self, mut tx: Tx) -> Result<(), sqlx::Error> {
-        let committed = match tx.inner.take() {
-            Some(inner) => inner.commit().await,
-            None => Ok(()),
-        };
-        // Should the answer have been lost, it may be committed all the same.
-        if tx.wrote_outbox {
-            self.outbox.ring();
+        // Should the answer be lost, it may be committed all the same.
+        let ring = self.outbox.ring_at_the_end(tx.wrote_outbox());
+        let wrote_events = tx.wrote_events;
+        let raised = std::mem::take(&mut tx.raised);
+        if let Some(inner) = tx.inner.take() {
+            inner.commit().await?;
         }
-        committed
+        if self.invalidate(raised).await && !wrote_events {
+            ring.muffle();
+        }
+        Ok(())
     }
 }
 

@@ -31,6 +31,7 @@ pub mod process;
 pub mod programs;
 pub mod provision;
 pub mod redis_server;
+mod replica;
 pub mod service_user;
 #[cfg(feature = "test-db")]
 mod test_db;
@@ -40,6 +41,7 @@ pub mod wait;
 pub use native::{Origin, Program};
 pub use postgres_server::OwnedPostgres;
 pub use redis_server::OwnedRedis;
+pub use replica::OwnedReplica;
 #[cfg(feature = "test-db")]
 pub use test_db::TestDb;
 pub use test_redis::TestRedis;
