@@ -17,6 +17,7 @@ mod duties;
 mod http;
 mod limits;
 mod load;
+mod overload;
 mod passwords;
 mod redact;
 mod rules;
@@ -26,6 +27,7 @@ pub use counters::CountersConfig;
 pub use duties::DutiesConfig;
 pub use http::HttpConfig;
 pub use limits::{Limit, LimitsConfig, NoLimit};
+pub use overload::OverloadConfig;
 pub use passwords::PasswordsConfig;
 pub use sessions::SessionsConfig;
 
@@ -50,6 +52,8 @@ pub struct Config {
     pub passwords: PasswordsConfig,
     /// How often one client may ask.
     pub limits: LimitsConfig,
+    /// How much is worked on at once, and who waits.
+    pub overload: OverloadConfig,
     /// What is counted behind the answers.
     pub counters: CountersConfig,
     /// What is done to the database from time to time.
@@ -152,6 +156,7 @@ impl Config {
         let sessions = layers.section("sessions", &mut problems);
         let passwords = layers.section("passwords", &mut problems);
         let limits = layers.section("limits", &mut problems);
+        let overload = layers.section("overload", &mut problems);
         let counters = layers.section("counters", &mut problems);
         let duties = layers.section("duties", &mut problems);
         layers.finish(&mut problems);
@@ -165,6 +170,7 @@ impl Config {
             sessions,
             passwords,
             limits,
+            overload,
             counters,
             duties,
         };
@@ -194,6 +200,7 @@ impl Config {
         self.cursor.validate(problems);
         self.sessions.validate(problems);
         self.passwords.validate(problems);
+        self.overload.validate(problems);
         self.counters.validate(problems);
         self.duties.validate(problems);
     }

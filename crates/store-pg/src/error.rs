@@ -1,5 +1,6 @@
 //! What an error of sqlx means to a caller.
 
+use crate::breaker::as_open;
 use pitchey_store::{BoxError, StoreError};
 use sqlx::postgres::PgDatabaseError;
 
@@ -12,6 +13,9 @@ pub(crate) struct Corrupt {
 }
 
 pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
+    if let Some(open) = as_open(&error) {
+        return StoreError::Unavailable(open.into());
+    }
     match &error {
         sqlx::Error::PoolTimedOut => StoreError::Timeout(error.into()),
         sqlx::Error::Io(_)

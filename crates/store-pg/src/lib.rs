@@ -9,6 +9,7 @@ pub mod migrate;
 pub mod operate;
 
 mod accounts;
+mod breaker;
 mod config;
 mod effects;
 mod error;

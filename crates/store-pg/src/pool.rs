@@ -1,7 +1,8 @@
 //! Connecting, and running a named statement with its metrics.
 
+use crate::breaker::DatabaseBreaker;
 use crate::config::{PoolConfig, TlsMode};
-use crate::error::{is_dead_connection, store_error};
+use crate::error::store_error;
 use crate::invalidation::Invalidation;
 use crate::outbox::OutboxBell;
 use pitchey_runtime::{Clock as _, SystemRuntime};
@@ -43,6 +44,7 @@ pub struct PgStore {
     pub(crate) clock: SystemRuntime,
     pub(crate) outbox: OutboxBell,
     pub(crate) invalidation: Invalidation,
+    pub(crate) breaker: DatabaseBreaker<SystemRuntime>,
 }
 
 impl PgStore {
@@ -75,6 +77,7 @@ impl PgStore {
             clock,
             outbox: OutboxBell::default(),
             invalidation: Invalidation::default(),
+            breaker: DatabaseBreaker::new(config.max_connections, clock),
         })
     }
 
@@ -95,11 +98,7 @@ impl PgStore {
         let span = tracing::debug_span!("statement", name = statement);
         async {
             let start = self.clock.now();
-            let mut result = run(self.pool.clone()).await;
-            if result.as_ref().is_err_and(is_dead_connection) {
-                metrics::counter!("db_dead_connections_total").increment(1);
-                result = run(self.pool.clone()).await;
-            }
+            let result = self.breaker.run(|| run(self.pool.clone())).await;
             let seconds = self.clock.now().since(start).as_secs_f64();
             metrics::histogram!("db_statement_duration_seconds", "statement" => statement)
                 .record(seconds);

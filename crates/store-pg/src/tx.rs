@@ -1,7 +1,7 @@
 //! Transactions: begun, tried again where that is safe, committed or undone as a whole.
 
 use crate::PgStore;
-use crate::error::{is_dead_connection, store_error};
+use crate::error::store_error;
 use crate::invalidation::Raised;
 use pitchey_model::decide::Refusal;
 use pitchey_runtime::{Clock as _, Random as _, Timer as _};
@@ -195,15 +195,9 @@ impl PgStore {
 
     /// A connection found dead is replaced once: nothing has been asked of it yet.
     async fn begin_in(&self, left: &Left) -> Result<Tx, sqlx::Error> {
-        let begun = match self.pool.begin().await {
-            Err(error) if is_dead_connection(&error) => {
-                metrics::counter!("db_dead_connections_total").increment(1);
-                self.pool.begin().await
-            }
-            begun => begun,
-        };
+        let begun = self.breaker.run(|| self.pool.begin()).await?;
         Ok(Tx {
-            inner: Some(begun?),
+            inner: Some(begun),
             left: left.clone(),
             wrote_events: false,
             raised: Raised::default(),

@@ -215,6 +215,20 @@ impl OwnedPostgres {
         self.password.clone_from(&other.password);
     }
 
+    /// Has the server and its sessions stand still: connections stay, and nobody answers.
+    pub fn pause(&mut self) -> Result<()> {
+        self.running()?.pause()
+    }
+
+    /// Has the server go on after [`pause`](Self::pause).
+    pub fn resume(&mut self) -> Result<()> {
+        self.running()?.resume()
+    }
+
+    fn running(&mut self) -> Result<&mut Process> {
+        self.process.as_mut().context("Postgres does not run")
+    }
+
     pub(crate) fn data(&self) -> PathBuf {
         self.home.join("data")
     }

@@ -223,9 +223,12 @@ impl<R: Runtime> Shared for RedisShared<R> {
         self.announce("tags", strength, position, tags).await
     }
 
-    async fn remove(&self, keys: &[Box<str>]) -> Result<AsOf, SharedError> {
+    async fn remove(
+        &self,
+        keys: &[Box<str>],
+        position: Position,
+    ) -> Result<AsOf, SharedError> {
         let keys = keys.iter().map(|key| &**key);
-        let position = Position::default();
         self.announce("keys", Strength::Hard, position, keys).await
     }
 
@@ -241,7 +244,11 @@ impl<R: Runtime> Shared for RedisShared<R> {
     ///    have seen what it is about, so what they fill may stay.
     ///
     /// If a step fails nothing was promised, and what was removed is no loss.
-    async fn remove_prefix(&self, prefix: &str) -> Result<u64, SharedError> {
+    async fn remove_prefix(
+        &self,
+        prefix: &str,
+        position: Position,
+    ) -> Result<u64, SharedError> {
         let of = |sort: &str| {
             let mut pattern = escape(&self.link.config().prefix);
             pattern.extend_from_slice(sort.as_bytes());
@@ -253,7 +260,6 @@ impl<R: Runtime> Shared for RedisShared<R> {
             self.sweep(&of("l:")).await?;
             let removed = self.sweep(&of("e:")).await?;
             let names = std::iter::once(prefix);
-            let position = Position::default();
             self.announce("prefix", Strength::Hard, position, names)
                 .await?;
             Ok(removed)

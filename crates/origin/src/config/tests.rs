@@ -63,8 +63,8 @@ fn every_problem_of_every_layer_is_reported_at_once() {
       database.max_connections: "many" is not a whole number above or at zero (wrong.toml)
       log.format: "xml" is none of json, pretty (wrong.toml)
       cursor.key: is not text (wrong.toml)
-      cache: no such section, there are counters, cursor, database, duties, http, limits, log, metrics, passwords, sessions (wrong.toml)
-      level: no such section, there are counters, cursor, database, duties, http, limits, log, metrics, passwords, sessions (PITCHEY_LEVEL)
+      cache: no such section, there are counters, cursor, database, duties, http, limits, log, metrics, overload, passwords, sessions (wrong.toml)
+      level: no such section, there are counters, cursor, database, duties, http, limits, log, metrics, overload, passwords, sessions (PITCHEY_LEVEL)
       http.max_connections: 0 is not between 1 and 1000000
       database.url: does not start with postgres://
       database.tls_ca_file needs tls = "verify-full"
@@ -232,6 +232,14 @@ fn the_effective_configuration_is_a_file_without_secrets() {
     account_total = "100 then 20/min"
     beacon = "100 then 10/s"
 
+    [overload]
+    max_in_flight = 64
+    min_in_flight = 24
+    max_queued = 256
+    target_ms = 5
+    interval_ms = 100
+    retry_after_ms = 1000
+
     [counters]
     max_delay_ms = 1000
     batch = 1000
@@ -279,6 +287,8 @@ fn rules_of_every_section_are_told_at_once() {
             ("PITCHEY_LIMITS__READ", "5"),
             ("PITCHEY_LIMITS__WRITE", "often"),
             ("PITCHEY_LIMITS__PITCH", "off"),
+            ("PITCHEY_OVERLOAD__MAX_IN_FLIGHT", "8"),
+            ("PITCHEY_OVERLOAD__TARGET_MS", "200"),
             ("PITCHEY_COUNTERS__MAX_DELAY_MS", "1001"),
             ("PITCHEY_DUTIES__TIMEOUT_MS", "0"),
         ],
@@ -297,6 +307,8 @@ fn rules_of_every_section_are_told_at_once() {
       passwords.memory_kib: 4096 is not between 19456 and 1048576
       passwords.iterations: 1 is not between 2 and 64
       passwords.threads: 0 is not between 1 and 256
+      overload.min_in_flight: 24 is not between 1 and 8
+      overload.interval_ms: 100 is not between 200 and 60000
       counters.max_delay_ms: 1001 is not between 1 and 1000
       duties.timeout_ms: 0 is not between 100 and 900000
     "#);

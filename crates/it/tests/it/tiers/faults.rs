@@ -126,7 +126,7 @@ async fn a_full_server_takes_lookups_and_invalidations_and_no_fills() {
         .remove(&["k".into()])
         .await
         .expect("a removal needs no room");
-    let removed = tier.shared.remove_prefix("").await;
+    let removed = tier.shared.remove_prefix("", Position::default()).await;
     assert_eq!(removed.expect("a removal needs no room"), 1);
 
     let _: () = ask(&redis.url(), &["CONFIG", "SET", "maxmemory", "0"]).await;

@@ -80,7 +80,7 @@ async fn a_node_hears_every_sort_of_announcement() {
     heard(&redis.tier, &node, removal.expect("Redis answers")).await;
     other
         .shared
-        .remove_prefix("p:")
+        .remove_prefix("p:", Position::default())
         .await
         .expect("Redis answers");
     heard(&redis.tier, &node, raise(&other, "v").await).await;
