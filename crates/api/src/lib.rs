@@ -27,6 +27,7 @@ mod notifications;
 mod once;
 mod params;
 pub mod ports;
+mod position;
 pub mod problem;
 mod problems;
 mod protect;

@@ -21,7 +21,9 @@ use axum::response::Response;
 use http::Request;
 use ipnet::IpNet;
 use pitchey_api::{ClientAddress, Problem, RequestId};
-use pitchey_runtime::SystemRuntime;
+use pitchey_resilience::Deadline;
+use pitchey_runtime::{Clock as _, SystemRuntime};
+use pitchey_store_pg::RequestScope;
 use pitchey_telemetry::HttpMetrics;
 use tracing::Instrument as _;
 
@@ -54,9 +56,12 @@ pub struct PipelineSettings {
     pub limits: RequestLimits,
     /// The networks whose word on the address of a client is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether answers say what they cost the database.
+    pub database_time: bool,
 }
 
 struct Pipeline {
+    database_time: bool,
     trusted_proxies: Vec<IpNet>,
     limits: RequestLimits,
     runtime: SystemRuntime,
@@ -68,6 +73,7 @@ pub fn layer(router: Router, settings: PipelineSettings, runtime: SystemRuntime)
     let pipeline = Pipeline {
         limits: settings.limits,
         trusted_proxies: settings.trusted_proxies,
+        database_time: settings.database_time,
         runtime,
         metrics: Arc::new(HttpMetrics::new()),
     };
@@ -115,15 +121,25 @@ async fn answer(
     id: &RequestId,
     next: Next,
 ) -> Response {
-    let answer = async {
-        let timeout = deadline::of(request.headers(), pipeline.limits.timeout)?;
+    let runtime = &pipeline.runtime;
+    let bounded = deadline::of(request.headers(), pipeline.limits.timeout).and_then(|timeout| {
         let request = body_limit::apply(request, pipeline.limits.max_body_bytes)?;
-        pitchey_runtime::timeout(&pipeline.runtime, timeout, next.run(request))
-            .await
-            .map_err(|pitchey_runtime::Elapsed| deadline::passed(timeout))
+        Ok((timeout, request))
+    });
+    let (timeout, request) = match bounded {
+        Ok(bounded) => bounded,
+        Err(problem) => return problem.into_response_for(Some(id)),
     };
-    let answer: Result<Response, Problem> = answer.await;
-    answer.unwrap_or_else(|problem| problem.into_response_for(Some(id)))
+    let deadline = Deadline::after(runtime.now(), timeout);
+    let scope = RequestScope::new(id.0.clone(), deadline);
+    let handled = deadline.run(runtime, scope.run(next.run(request))).await;
+    let mut response = handled.unwrap_or_else(|pitchey_runtime::Elapsed| {
+        deadline::passed(timeout).into_response_for(Some(id))
+    });
+    if pipeline.database_time {
+        server_timing::insert_database(response.headers_mut(), scope.usage());
+    }
+    response
 }
 
 #[cfg(test)]

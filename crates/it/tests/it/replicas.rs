@@ -1,11 +1,14 @@
 //! A primary with a streaming replica: what the replica has, and who reads from it.
 
+use crate::client::{Client, PASSWORD};
 use anyhow::{Context as _, Result};
+use http::Method;
 use pitchey_runtime::SystemRuntime;
 use pitchey_store::{Freshness as _, Users as _};
 use pitchey_store_pg::{PgStore, PoolConfig, ReplicaConfig};
 use pitchey_testkit::postgres_server::{execute, query_bool};
-use pitchey_testkit::{OwnedPostgres, OwnedReplica};
+use pitchey_testkit::{OwnedPostgres, OwnedReplica, Program};
+use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -190,4 +193,56 @@ async fn the_primary_answers_as_long_as_nobody_watches_the_replicas() -> Result<
     site.blocking(OwnedReplica::pause_replay)?;
     site.add("ann")?;
     site.wait_until_seen("ann", true).await
+}
+
+/// An origin in front of the primary and its replica, which knows both.
+fn origin_over(site: &Site) -> Result<pitchey_testkit::Origin> {
+    let replicas = format!("[{{url=\"{}\",name=\"near\"}}]", site.replica.url());
+    let program = Program::origin()
+        .env("DATABASE_URL", site.primary.url())
+        .env("PITCHEY_DATABASE__REPLICAS", replicas)
+        .env("PITCHEY_DATABASE__REPLICA_MAX_LAG_MS", "60000");
+    tokio::task::block_in_place(|| pitchey_testkit::Origin::start_with(&program))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_written_sees_it_although_the_replica_does_not_yet() -> Result<()> {
+    let site = Site::start(NO_BOUND).await?;
+    let origin = origin_over(&site)?;
+    let client = Client::new(origin.address());
+    let profile = async |name: &str, cookie: &str| {
+        let headers = [("cookie", cookie)];
+        client.get(&format!("/api/users/{name}"), &headers).await
+    };
+    site.blocking(OwnedReplica::pause_replay)?;
+    site.add("ann")?;
+    // Until the origin has found its replica, the primary answers.
+    let until = Instant::now() + PATIENCE;
+    while profile("ann", "").await?.status == 200 {
+        anyhow::ensure!(Instant::now() < until, "the replica never answers");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    let body = json!({
+        "email": "bob@example.org", "username": "bob", "password": PASSWORD, "role": "creator",
+    });
+    let registered = client
+        .send(Method::POST, "/api/auth/register", &[], Some(&body))
+        .await?
+        .expect(201)?;
+    let cookies = registered.headers.get_all("set-cookie").iter();
+    let position = cookies
+        .filter_map(|cookie| cookie.to_str().ok()?.split(';').next())
+        .find(|cookie| cookie.starts_with("__Host-position="))
+        .context("a write tells its position")?;
+    assert_eq!(profile("bob", "").await?.status, 404, "the replica answers");
+    let own = profile("bob", position).await?.expect(200)?;
+    let timing: Vec<_> = own.headers.get_all("server-timing").iter().collect();
+    assert!(format!("{timing:?}").contains("statement"), "{timing:?}");
+    assert!(own.header("x-database-time").parse::<f64>()? > 0.0);
+    for garbage in ["FFFFFFFFFFFF", "", "a/b/c", "-1/1"] {
+        let cookie = format!("__Host-position={garbage}");
+        assert_eq!(profile("bob", &cookie).await?.status, 404, "{garbage:?}");
+    }
+    Ok(())
 }

@@ -36,6 +36,7 @@ fn router(runtime: SystemRuntime) -> Router {
     let settings = PipelineSettings {
         limits: LIMITS,
         trusted_proxies: vec!["10.0.0.0/8".parse().expect("a network")],
+        database_time: false,
     };
     layer(routes, settings, runtime)
 }
