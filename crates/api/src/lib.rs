@@ -27,6 +27,7 @@ mod notifications;
 mod once;
 mod params;
 pub mod ports;
+mod position;
 mod priority;
 pub mod problem;
 mod problems;

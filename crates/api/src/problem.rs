@@ -419,6 +419,11 @@ impl From<StoreError> for Problem {
                 tracing::warn!(error = %chain, "the store did not answer");
                 Self::unavailable(Duration::from_secs(1))
             }
+            StoreError::Overloaded(_) => {
+                // At the worst moment there are many of these: what rejects them counts them.
+                tracing::debug!(error = %chain, "the store is overloaded");
+                Self::unavailable(Duration::from_secs(1))
+            }
             StoreError::Internal(_) => {
                 tracing::error!(error = %chain, "the store failed");
                 Self::internal()

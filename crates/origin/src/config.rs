@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use pitchey_api::{CursorKey, SiteSettings};
-use pitchey_store_pg::PoolConfig;
+use pitchey_store_pg::{PoolConfig, ReplicaConfig};
 use pitchey_telemetry::LogConfig;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
@@ -85,6 +85,12 @@ pub struct DatabaseConfig {
     /// The limits of the pool.
     #[serde(flatten)]
     pub pool: PoolConfig,
+    /// Streaming replicas, which answer reads of what is public.
+    #[serde(
+        serialize_with = "redact::replicas",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub replicas: Vec<ReplicaConfig>,
 }
 
 impl DatabaseConfig {
@@ -101,6 +107,7 @@ impl DatabaseConfig {
             problems.push("database.url: does not start with postgres://".to_owned());
         }
         self.pool.validate(problems);
+        ReplicaConfig::validate(&self.replicas, problems);
     }
 }
 
@@ -149,6 +156,7 @@ impl Config {
         // serde cannot refuse unknown keys where one struct is flattened into another.
         let database = DatabaseConfig {
             url: layers.value("database", "url", &mut problems),
+            replicas: layers.value("database", "replicas", &mut problems),
             pool: layers.section("database", &mut problems),
         };
         let log = layers.section("log", &mut problems);

@@ -24,6 +24,7 @@ use ipnet::IpNet;
 use pitchey_api::{ClientAddress, Problem, RequestId, priority_of};
 use pitchey_resilience::Deadline;
 use pitchey_runtime::{Clock as _, SystemRuntime};
+use pitchey_store_pg::RequestScope;
 use pitchey_telemetry::HttpMetrics;
 use tracing::Instrument as _;
 
@@ -57,9 +58,12 @@ pub struct PipelineSettings {
     pub limits: RequestLimits,
     /// The networks whose word on the address of a client is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether answers say what they cost the database.
+    pub database_time: bool,
 }
 
 struct Pipeline {
+    database_time: bool,
     trusted_proxies: Vec<IpNet>,
     limits: RequestLimits,
     runtime: SystemRuntime,
@@ -77,6 +81,7 @@ pub fn layer(
     let pipeline = Pipeline {
         limits: settings.limits,
         trusted_proxies: settings.trusted_proxies,
+        database_time: settings.database_time,
         runtime,
         metrics: Arc::new(HttpMetrics::new()),
         door,
@@ -125,18 +130,28 @@ async fn answer(
     id: &RequestId,
     next: Next,
 ) -> Response {
-    let answer = async {
-        let timeout = deadline::of(request.headers(), pipeline.limits.timeout)?;
-        let deadline = Deadline::after(pipeline.runtime.now(), timeout);
-        let mut request = body_limit::apply(request, pipeline.limits.max_body_bytes)?;
-        request.extensions_mut().insert(deadline);
-        let turn = turn(pipeline, request, id, deadline, next);
-        pitchey_runtime::timeout(&pipeline.runtime, timeout, turn)
-            .await
-            .map_err(|pitchey_runtime::Elapsed| deadline::passed(timeout))?
+    let runtime = &pipeline.runtime;
+    let bounded = deadline::of(request.headers(), pipeline.limits.timeout).and_then(|timeout| {
+        let request = body_limit::apply(request, pipeline.limits.max_body_bytes)?;
+        Ok((timeout, request))
+    });
+    let (timeout, mut request) = match bounded {
+        Ok(bounded) => bounded,
+        Err(problem) => return problem.into_response_for(Some(id)),
     };
-    let answer: Result<Response, Problem> = answer.await;
-    answer.unwrap_or_else(|problem| problem.into_response_for(Some(id)))
+    let deadline = Deadline::after(runtime.now(), timeout);
+    request.extensions_mut().insert(deadline);
+    let scope = RequestScope::new(id.0.clone(), deadline);
+    let turn = scope.run(turn(pipeline, request, id, deadline, next));
+    let handled = match deadline.run(runtime, turn).await {
+        Ok(handled) => handled,
+        Err(pitchey_runtime::Elapsed) => Err(deadline::passed(timeout)),
+    };
+    let mut response = handled.unwrap_or_else(|problem| problem.into_response_for(Some(id)));
+    if pipeline.database_time {
+        server_timing::insert_database(response.headers_mut(), scope.usage());
+    }
+    response
 }
 
 /// The answer of the handler once it is the request's turn, or the refusal if there is too much to do.

@@ -46,7 +46,9 @@ pub async fn serve(
         name: "origin",
         version: VERSION,
     })?;
-    let store = PgStore::connect_lazy(&config.database.url, &config.database.pool, runtime)?;
+    let database = &config.database;
+    let store = PgStore::connect_lazy(&database.url, &database.pool, runtime)?
+        .with_replicas(&database.replicas, &database.pool)?;
     timeout(&runtime, CHECKS_TIMEOUT, async {
         migrate::check(&store).await?;
         store.check_limits().await?;
@@ -76,6 +78,7 @@ pub async fn serve(
     let settings = PipelineSettings {
         limits,
         trusted_proxies: config.http.trusted_networks(),
+        database_time: config.http.database_time,
     };
     let door = Arc::new(FrontDoor::new(config.overload.settings(), runtime));
     let site = Site::new(api, runtime, passwords, counters, config.site_settings());

@@ -1,7 +1,7 @@
 //! Not asking a database that is known to be away: what would wait for it in vain is refused at once,
 //! and a few calls find out when it is back.
 
-use crate::error::is_dead_connection;
+use crate::error::{Failure, is_dead_connection};
 use pitchey_resilience::{
     Breaker, BreakerConfig, BreakerOpen, Call, Phase, RetryBudget, Transition,
 };
@@ -59,9 +59,9 @@ impl<C: Clock> DatabaseBreaker<C> {
     /// Makes a call of which nothing has been done when its connection is found dead: then it is made once
     /// more, if the budget allows. A call that is dropped after a while has failed, too: a database that
     /// hangs lets callers give up and says nothing.
-    pub(crate) async fn run<T, F>(&self, call: impl Fn() -> F) -> Result<T, sqlx::Error>
+    pub(crate) async fn run<T, F>(&self, call: impl Fn() -> F) -> Result<T, Failure>
     where
-        F: Future<Output = Result<T, sqlx::Error>>,
+        F: Future<Output = Result<T, Failure>>,
     {
         let now = self.clock.now();
         let admitted = self.breaker.admit(now).map_err(|open| {
@@ -75,11 +75,21 @@ impl<C: Clock> DatabaseBreaker<C> {
         };
         self.budget.deposit();
         let mut result = call().await;
-        if result.as_ref().is_err_and(is_dead_connection) && self.budget.try_withdraw() {
+        let is_dead = |failure: &Failure| match failure {
+            Failure::Database(error) => is_dead_connection(error),
+            Failure::Overloaded(_) | Failure::TooLate => false,
+        };
+        if result.as_ref().is_err_and(is_dead) && self.budget.try_withdraw() {
             metrics::counter!("db_dead_connections_total").increment(1);
             result = call().await;
         }
-        outcome.is(result.as_ref().is_err_and(is_away));
+        let failed = match &result {
+            Err(Failure::Database(error)) => is_away(error),
+            // A database that hangs says nothing: time tells.
+            Err(Failure::TooLate) => outcome.has_taken_long(),
+            Ok(_) | Err(Failure::Overloaded(_)) => false,
+        };
+        outcome.is(failed);
         result
     }
 }
@@ -102,9 +112,15 @@ impl<C: Clock> Outcome<'_, C> {
     }
 }
 
+impl<C: Clock> Outcome<'_, C> {
+    fn has_taken_long(&self) -> bool {
+        self.breaker.clock.now() - self.begun >= SLOW
+    }
+}
+
 impl<C: Clock> Drop for Outcome<'_, C> {
     fn drop(&mut self) {
-        if self.breaker.clock.now() - self.begun >= SLOW {
+        if self.has_taken_long() {
             self.is(true);
         }
     }

@@ -74,9 +74,6 @@ impl PgStore {
     /// Has the caches drop what a committed transaction raised. Whether that leaves nothing of it to the
     /// relay.
     pub(crate) async fn invalidate(&self, mut raised: Raised) -> bool {
-        if raised.rows.is_empty() {
-            return true;
-        }
         let Some(told) = &self.invalidation.0 else {
             return false;
         };

@@ -213,9 +213,9 @@ impl PgStore {
     /// How far deliveries are behind.
     pub async fn outbox_status(&self) -> Result<OutboxStatus, StoreError> {
         let row = self
-            .read("outbox.status", |pool| {
+            .read("outbox.status", |mut lease| {
                 let query = sqlx::query_file!("../sql/statements/outbox/status.sql", MAX_COUNT);
-                async move { query.fetch_one(&pool).await }
+                async move { query.fetch_one(&mut *lease).await }
             })
             .await?;
         Ok(OutboxStatus {

@@ -31,6 +31,9 @@ pub enum StoreError {
     /// No connection came free, or the statement took longer than it may.
     #[error("the database did not answer in time")]
     Timeout(#[source] BoxError),
+    /// Too many already wait for the database: it was not asked. Try again later.
+    #[error("the database has more to do than it can take")]
+    Overloaded(#[source] BoxError),
     /// A fault of ours: a statement failed, or a row is not what the schema promises.
     #[error("the database gave an answer that was not expected")]
     Internal(#[source] BoxError),

@@ -6,6 +6,7 @@ mod client;
 mod counters_relay;
 mod databases;
 mod db;
+mod deadlines_pg;
 mod dev;
 mod import;
 mod invalidation_pg;

@@ -51,6 +51,7 @@ fn router_behind(door: Arc<FrontDoor<SystemRuntime>>, runtime: SystemRuntime) ->
     let settings = PipelineSettings {
         limits: LIMITS,
         trusted_proxies: vec!["10.0.0.0/8".parse().expect("a network")],
+        database_time: false,
     };
     layer(routes, settings, door, runtime)
 }

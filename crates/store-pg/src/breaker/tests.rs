@@ -8,19 +8,19 @@ use std::io::ErrorKind;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-fn away() -> sqlx::Error {
-    sqlx::Error::PoolTimedOut
+fn away() -> Failure {
+    sqlx::Error::PoolTimedOut.into()
 }
 
-fn dead() -> sqlx::Error {
-    sqlx::Error::Io(ErrorKind::ConnectionReset.into())
+fn dead() -> Failure {
+    sqlx::Error::Io(ErrorKind::ConnectionReset.into()).into()
 }
 
 /// The result of one call that ends at once.
 fn call(
     breaker: &DatabaseBreaker<ManualRuntime>,
-    result: impl Fn() -> Result<(), sqlx::Error>,
-) -> Result<(), sqlx::Error> {
+    result: impl Fn() -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let future = pin!(breaker.run(|| ready(result())));
     match future.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,
@@ -28,8 +28,16 @@ fn call(
     }
 }
 
-fn is_refused(result: &Result<(), sqlx::Error>) -> bool {
-    result.as_ref().is_err_and(|error| as_open(error).is_some())
+fn is_refused(result: &Result<(), Failure>) -> bool {
+    result.as_ref().is_err_and(|error| open(error).is_some())
+}
+
+/// The breaker's own refusal, if it is that.
+fn open(failure: &Failure) -> Option<BreakerOpen> {
+    match failure {
+        Failure::Database(error) => as_open(error),
+        Failure::Overloaded(_) | Failure::TooLate => None,
+    }
 }
 
 #[test]
@@ -48,7 +56,7 @@ fn a_database_that_is_away_is_not_asked_and_is_found_when_it_is_back() {
     }
     assert_eq!(asked.get(), 50, "half of the last hundred, then none");
     let refused = call(&breaker, || Ok(())).expect_err("it is open");
-    let open = as_open(&refused).expect("the breaker's own refusal");
+    let open = open(&refused).expect("the breaker's own refusal");
     assert_eq!(open.retry_after, Duration::from_millis(500));
 
     runtime.clock.advance(Duration::from_millis(500));
@@ -86,8 +94,9 @@ fn it_is_tried_about_once_a_second_however_long_it_is_away() {
 fn errors_of_one_caller_alone_are_not_the_databases() {
     let breaker = DatabaseBreaker::new(5, ManualRuntime::new(1));
     for _ in 0..100 {
-        let error = call(&breaker, || Err(sqlx::Error::RowNotFound));
-        assert!(matches!(error, Err(sqlx::Error::RowNotFound)));
+        let error = call(&breaker, || Err(sqlx::Error::RowNotFound.into()));
+        let found = matches!(error, Err(Failure::Database(sqlx::Error::RowNotFound)));
+        assert!(found);
     }
 }
 
@@ -97,7 +106,7 @@ fn a_call_that_is_given_up_after_a_while_has_failed_and_one_that_is_left_early_h
     let breaker = DatabaseBreaker::new(5, runtime.clone());
     let hang = |after| {
         for _ in 0..20 {
-            let mut hanging = pin!(breaker.run(pending::<Result<(), sqlx::Error>>));
+            let mut hanging = pin!(breaker.run(pending::<Result<(), Failure>>));
             let polled = hanging
                 .as_mut()
                 .poll(&mut Context::from_waker(Waker::noop()));
@@ -116,7 +125,7 @@ fn many_who_give_up_at_once_open_it() {
     let runtime = ManualRuntime::new(1);
     let breaker = DatabaseBreaker::new(5, runtime.clone());
     let mut hanging: Vec<_> = (0..20)
-        .map(|_| Box::pin(breaker.run(pending::<Result<(), sqlx::Error>>)))
+        .map(|_| Box::pin(breaker.run(pending::<Result<(), Failure>>)))
         .collect();
     for call in &mut hanging {
         let polled = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
