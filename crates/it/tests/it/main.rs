@@ -17,6 +17,7 @@ mod operate;
 mod origin;
 mod outage;
 mod outbox;
+mod overload;
 mod provision;
 mod raw_requests;
 mod replicas;
