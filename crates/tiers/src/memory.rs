@@ -73,3 +73,28 @@ impl<V: Send + Sync + 'static> Memory<V> for MokaMemory<V> {
         (self.entries.entry_count(), self.entries.weighted_size())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pitchey_cache::memory_contract::{self, entry};
+
+    use super::*;
+
+    memory_contract::suite!(over_moka, MokaMemory::<u64>::new(1 << 20));
+
+    #[test]
+    fn what_is_in_it_weighs_no_more_than_it_was_made_for() {
+        let memory = MokaMemory::<u64>::new(10_000);
+        for n in 0..1000 {
+            memory.insert(format!("{n}").into(), entry(n, 100), |_| false);
+        }
+        memory.entries.run_pending_tasks();
+        let (entries, bytes) = memory.size();
+        assert!(bytes <= 10_000, "{bytes}");
+        assert!(entries > 0 && entries * 100 == bytes, "{entries}, {bytes}");
+        // One that is larger than all of it is not kept at all.
+        memory.insert("large".into(), entry(1, 10_001), |_| false);
+        memory.entries.run_pending_tasks();
+        assert!(memory.get("large").is_none());
+    }
+}
