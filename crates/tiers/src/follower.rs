@@ -81,23 +81,23 @@ where
 }
 
 /// Why a node does not hear the shared tier any more.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 enum Parted {
-    /// It has not been attached yet.
+    #[error("it has not been attached yet")]
     Beginning,
-    /// An announcement was missed.
+    #[error("an announcement was missed")]
     Gap,
-    /// The shared tier has begun another epoch.
+    #[error("the shared tier has begun another epoch")]
     OtherEpoch,
-    /// An invalidation of the node's own was not acknowledged.
+    #[error("an invalidation of this node's own was not acknowledged")]
     Distrust,
-    /// The proof came too late.
+    #[error("the proof that nothing was missed came too late")]
     Late,
-    /// The server takes no invalidations.
+    #[error("the server takes no invalidations: {0}")]
     Refused(String),
-    /// The connection is of no use.
+    #[error("the connection is of no use: {0}")]
     Lost(SharedError),
-    /// What was pending could not be delivered.
+    #[error("{0}")]
     NotCaughtUp(String),
 }
 
@@ -182,7 +182,7 @@ impl<R: Runtime, C: CatchUp> Follower<R, C> {
                 self.detach();
             }
             if failures == 0 || first {
-                tracing::warn!(why = ?why, "the shared tier is not followed");
+                tracing::warn!(%why, "the shared tier is not followed");
             }
             parted = why;
             if first {
@@ -400,12 +400,11 @@ mod tests {
             ("position", bulk(b"00000000000000000042")),
             ("names", bulk(names)),
         ];
-        let mut entry = StreamId::default();
-        entry.map = fields
-            .into_iter()
-            .map(|(field, value)| (field.to_owned(), value))
-            .collect();
-        entry
+        let fields = fields.map(|(field, value)| (field.to_owned(), value));
+        StreamId {
+            map: fields.into_iter().collect(),
+            ..StreamId::default()
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use moka::ops::compute::Op;
 use moka::sync::Cache;
 use pitchey_cache::{Entry, Memory};
 
-/// Entries up to so many bytes together; moka's TinyLFU says which go.
+/// Entries up to so many bytes together; moka's `TinyLFU` says which go.
 ///
 /// Keys are hashed by foldhash: strings of some dozen bytes take it a few nanoseconds, a fraction of
 /// what the standard library's `SipHash` takes, and it is seeded at random, so that nobody can prepare

@@ -1,6 +1,6 @@
 //! Invalidations, their numbers, and the epoch of these.
 
-use super::super::{Filled, Shared, SharedError, Strength, Wish};
+use super::super::{Filled, Granted, Shared, SharedError, Strength, Wish};
 use super::given::{fill_of, given, leased, load, lookup, names, ours, seen, text};
 use super::{Harness, Result};
 use crate::stamp::{AsOf, Position};
@@ -62,7 +62,7 @@ pub async fn a_softened_entry_is_found_and_may_be_loaded(harness: impl Harness) 
         .lookup(&lookup("k", Wish::IfStale, &["t", "u"]))
         .await?;
     assert!(found.entry.is_some_and(|entry| entry.softened));
-    assert!(matches!(found.lease, super::super::Granted::Ours(_)));
+    assert!(matches!(found.lease, Granted::Ours(_)));
     Ok(())
 }
 
