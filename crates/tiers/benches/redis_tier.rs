@@ -236,7 +236,10 @@ impl Bench {
     }
 
     async fn clean_up(&self) {
-        self.shared.remove_prefix("").await.expect("Redis answers");
+        self.shared
+            .remove_prefix("", Position::default())
+            .await
+            .expect("Redis answers");
         let mut unlink = redis::cmd("UNLINK");
         unlink
             .arg(format!("{PREFIX}clock"))

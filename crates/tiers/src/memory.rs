@@ -84,16 +84,16 @@ mod tests {
 
     #[test]
     fn what_is_in_it_weighs_no_more_than_it_was_made_for() {
-        let memory = MokaMemory::<u64>::new(10_000);
+        let memory = MokaMemory::<u64>::new(100_000);
         for n in 0..1000 {
-            memory.insert(format!("{n}").into(), entry(n, 100), |_| false);
+            memory.insert(format!("{n}").into(), entry(n, 1000), |_| false);
         }
         memory.entries.run_pending_tasks();
         let (entries, bytes) = memory.size();
-        assert!(bytes <= 10_000, "{bytes}");
-        assert!(entries > 0 && entries * 100 == bytes, "{entries}, {bytes}");
+        assert!(bytes <= 100_000, "{bytes}");
+        assert!(entries > 0 && entries * 1000 <= bytes, "{entries}, {bytes}");
         // One that is larger than all of it is not kept at all.
-        memory.insert("large".into(), entry(1, 10_001), |_| false);
+        memory.insert("large".into(), entry(1, 100_001), |_| false);
         memory.entries.run_pending_tasks();
         assert!(memory.get("large").is_none());
     }

@@ -9,17 +9,24 @@ use pitchey_runtime::Monotonic;
 
 use super::Memory;
 use crate::entry::{Entry, Times};
+use crate::shared::Meta;
 use crate::stamp::{Seq, Stamp};
 
-/// An entry of this value and weight that no tag invalidates.
-pub fn entry<V>(value: V, weight: u32) -> Arc<Entry<V>> {
+/// An entry of this value, weighing so much and what stands around it, that no tag invalidates.
+pub fn entry<V>(value: V, weight: usize) -> Arc<Entry<V>> {
     let times = Times {
         born: Monotonic::START,
-        fresh: Duration::MAX,
-        stale: Duration::MAX,
-        error: Duration::MAX,
+        meta: Meta {
+            fresh_ms: u64::MAX,
+            stale_ms: u64::MAX,
+            error_ms: u64::MAX,
+            cost_us: 0,
+            absent: false,
+        },
+        softened: false,
         copied: Monotonic::START,
         memory: Duration::MAX,
+        early_refresh: 0.0,
     };
     let stamp = Stamp::new(1, Seq(1));
     let tags = Box::default();

@@ -40,7 +40,7 @@ pub async fn a_made_up_token_fills_nothing(harness: impl Harness) -> Result {
 pub async fn a_lost_lease_fills_nothing(harness: impl Harness) -> Result {
     let shared = harness.shared();
     let lost = leased(shared, "k", &["t"]).await?;
-    shared.remove(&names(&["k"])).await?;
+    shared.remove(&names(&["k"]), Position::default()).await?;
     given(shared, "k", "new", &["t"]).await?;
     let late = shared.fill(fill_of("k", lost, "old", &["t"])).await?;
     assert_eq!(late, Filled::LeaseLost);
@@ -166,7 +166,9 @@ pub async fn a_removed_key_is_not_filled(harness: impl Harness) -> Result {
     let shared = harness.shared();
     let removed = leased(shared, "k", &["t"]).await?;
     let other = leased(shared, "other", &["t"]).await?;
-    shared.remove(&names(&["k", "never there"])).await?;
+    shared
+        .remove(&names(&["k", "never there"]), Position::default())
+        .await?;
     let fill = fill_of("k", removed, "old", &["t"]);
     assert_eq!(shared.fill(fill).await?, Filled::LeaseLost);
     assert_eq!(seen(shared, "k").await?, None);
@@ -180,7 +182,7 @@ pub async fn a_removed_prefix_is_not_filled(harness: impl Harness) -> Result {
     let shared = harness.shared();
     let removed = leased(shared, "p:1", &["t"]).await?;
     let other = leased(shared, "q:1", &["t"]).await?;
-    assert_eq!(shared.remove_prefix("p:").await?, 0);
+    assert_eq!(shared.remove_prefix("p:", Position::default()).await?, 0);
     let fill = fill_of("p:1", removed, "old", &["t"]);
     assert_eq!(shared.fill(fill).await?, Filled::LeaseLost);
     let fill = fill_of("q:1", other, "text", &["t"]);
@@ -198,7 +200,9 @@ pub async fn many_are_filled_in_the_order_of_the_fills(harness: impl Harness) ->
     shared
         .invalidate(&names(&["u"]), Strength::Hard, position)
         .await?;
-    shared.remove(&names(&["lost"])).await?;
+    shared
+        .remove(&names(&["lost"]), Position::default())
+        .await?;
     let mut fills = vec![
         fill_of("lost", lost, "old", &["t"]),
         fill_of("good", good, "text", &["t"]),

@@ -120,7 +120,9 @@ pub async fn removed_keys_are_gone(harness: impl Harness) -> Result {
     for key in ["a", "b", "c"] {
         given(shared, key, "text", &["t"]).await?;
     }
-    shared.remove(&names(&["a", "c", "never there"])).await?;
+    shared
+        .remove(&names(&["a", "c", "never there"]), Position::default())
+        .await?;
     assert_eq!(seen(shared, "a").await?, None);
     assert!(seen(shared, "b").await?.is_some());
     assert_eq!(seen(shared, "c").await?, None);
@@ -135,7 +137,7 @@ pub async fn a_prefix_is_removed_and_nothing_else(harness: impl Harness) -> Resu
     for key in removed.iter().chain(&kept) {
         given(shared, key, "text", &["t"]).await?;
     }
-    assert_eq!(shared.remove_prefix("p[*]:").await?, 3);
+    assert_eq!(shared.remove_prefix("p[*]:", Position::default()).await?, 3);
     for key in removed {
         assert_eq!(seen(shared, key).await?, None, "{key} begins so");
     }
@@ -146,8 +148,11 @@ pub async fn a_prefix_is_removed_and_nothing_else(harness: impl Harness) -> Resu
     for n in 0..300 {
         given(shared, &format!("many:{n}"), "text", &["t"]).await?;
     }
-    assert_eq!(shared.remove_prefix("many:").await?, 300);
-    assert_eq!(shared.remove_prefix("many:").await?, 0);
+    assert_eq!(
+        shared.remove_prefix("many:", Position::default()).await?,
+        300
+    );
+    assert_eq!(shared.remove_prefix("many:", Position::default()).await?, 0);
     Ok(())
 }
 
@@ -158,8 +163,12 @@ pub async fn numbers_have_no_gaps(harness: impl Harness) -> Result {
     let first = raise(shared, "t", Strength::Hard).await?;
     given(shared, "k", "text", &["t"]).await?;
     let soft = raise(shared, "t", Strength::Soft).await?;
-    let removal = shared.remove(&names(&["k", "never there"])).await?;
-    shared.remove_prefix("nothing begins so").await?;
+    let removal = shared
+        .remove(&names(&["k", "never there"]), Position::default())
+        .await?;
+    shared
+        .remove_prefix("nothing begins so", Position::default())
+        .await?;
     let position = Position::default();
     let two = shared
         .invalidate(&names(&["t", "u"]), Strength::Hard, position)
