@@ -1,320 +1,100 @@
-//! Keeps a node attached to the shared tier: hears its announcements, and proves that none was missed.
+//! What a node hears of Redis: announcements from the stream, and beats that prove that none was missed.
 
-use std::error::Error;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pitchey_cache::shared::{Announced, Announcement, Strength};
-use pitchey_cache::{Epoch, Node, Position, Seq, SharedError};
-use pitchey_runtime::{Elapsed, Runtime, timeout};
+use pitchey_cache::{AsOf, CatchUp, Epoch, Feed, Lost, Node, Position, Seq, SharedError, follow};
+use pitchey_runtime::{Monotonic, Runtime};
 use redis::aio::MultiplexedConnection;
 use redis::streams::{StreamId, StreamReadReply};
 use tokio_util::sync::CancellationToken;
 
-use crate::link::{ClockReading, RedisLink, pause, within};
+use crate::link::{ClockReading, RedisLink, within};
 use crate::refusal::shared_error;
 use crate::shared::read_names;
 
 /// 1 while the node is attached.
 const ATTACHED: &str = "cache_follower_attached";
-/// How often the node had to begin anew. Label: `reason`.
+/// How often the node was cut off and had to begin anew. Label: `reason`.
 const REATTACHED: &str = "cache_follower_reattach_total";
 /// How many announcements the node was behind at the last beat.
 const LAG: &str = "cache_stream_lag";
-/// How old the proof that nothing was missed was when the next one came, in seconds.
+/// The time between the last two beats, in seconds.
 const PROOF_AGE: &str = "cache_proof_age_seconds";
 
 /// How many announcements are read at once.
 const READ: usize = 1000;
 
-/// Attached for less than this counts as one more failure to attach.
-const SHORT_LIVED: Duration = Duration::from_secs(1);
-
-/// How a follower behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FollowerConfig {
-    /// How often it proves that nothing was missed: several times within a node's silence.
-    pub beat: Duration,
-    /// How long an answer may take.
-    pub timeout: Duration,
-    /// How long catching up may take.
-    pub catch_up_timeout: Duration,
-    /// The longest pauses between attempts to attach, after the first failure and of all.
-    pub retry_after: (Duration, Duration),
-}
-
-impl Default for FollowerConfig {
-    fn default() -> Self {
-        Self {
-            beat: Duration::from_millis(250),
-            timeout: Duration::from_millis(250),
-            catch_up_timeout: Duration::from_secs(10),
-            retry_after: (Duration::from_millis(100), Duration::from_secs(2)),
-        }
-    }
-}
-
-/// Invalidations could not be delivered.
-#[derive(Debug, thiserror::Error)]
-#[error("pending invalidations cannot be delivered: {0}")]
-pub struct CatchUpError(#[source] pub Box<dyn Error + Send + Sync>);
-
-/// Delivers what was left to be delivered, before a node trusts the shared tier.
-pub trait CatchUp: Send + Sync + 'static {
-    /// Delivers to the shared tier every invalidation that was committed at the source before this call
-    /// and is not known to have arrived there.
-    ///
-    /// Gives the position of the source's log at or after all that was ever invalidated (zero if the
-    /// source has no copies that lag): a shared tier that was lost has forgotten which copies may be read.
-    fn catch_up(&self) -> impl Future<Output = Result<Position, CatchUpError>> + Send;
-}
-
-impl<F, T> CatchUp for F
-where
-    F: Fn() -> T + Send + Sync + 'static,
-    T: Future<Output = Result<Position, CatchUpError>> + Send,
-{
-    fn catch_up(&self) -> impl Future<Output = Result<Position, CatchUpError>> + Send {
-        self()
-    }
-}
-
-/// Why a node does not hear the shared tier any more.
+/// [`Feed`] over the Redis of a link, on a connection of its own.
 #[derive(Debug)]
-enum Parted {
-    /// It has not been attached yet.
-    Beginning,
-    /// An announcement was missed.
-    Gap,
-    /// The shared tier has begun another epoch.
-    OtherEpoch,
-    /// An invalidation of the node's own was not acknowledged.
-    Distrust,
-    /// The proof came too late.
-    Late,
-    /// The server takes no invalidations.
-    Refused(String),
-    /// The connection is of no use.
-    Lost(SharedError),
-    /// What was pending could not be delivered.
-    NotCaughtUp(String),
-}
-
-impl Parted {
-    fn reason(&self) -> &'static str {
-        match self {
-            Self::Beginning => "beginning",
-            Self::Gap => "gap",
-            Self::OtherEpoch => "epoch",
-            Self::Distrust => "distrust",
-            Self::Late => "late",
-            Self::Refused(_) => "refused",
-            Self::Lost(_) => "lost",
-            Self::NotCaughtUp(_) => "not_caught_up",
-        }
-    }
-
-    fn keeps_connection(&self) -> bool {
-        !matches!(self, Self::Refused(_) | Self::Lost(_))
-    }
-}
-
-impl From<SharedError> for Parted {
-    fn from(error: SharedError) -> Self {
-        match error {
-            SharedError::Refused(detail) => Self::Refused(detail),
-            error => Self::Lost(error),
-        }
-    }
-}
-
-/// How far a node has heard.
-#[derive(Clone, Debug)]
-struct Place {
-    epoch: Epoch,
-    /// The id of the last announcement in the stream that was applied.
-    id: String,
-}
-
-/// Keeps a node attached to the Redis of a link, on a connection of its own.
-pub struct Follower<R, C> {
+pub struct RedisFeed<R> {
     link: RedisLink<R>,
-    node: Arc<Node>,
-    catch_up: C,
-    config: FollowerConfig,
+    timeout: Duration,
+    connection: Option<MultiplexedConnection>,
+    /// The id of the last announcement that was given out, and its number.
+    last: String,
+    heard: Seq,
+    beat_at: Option<Monotonic>,
 }
 
-impl<R: Runtime, C: CatchUp> Follower<R, C> {
-    /// A follower that has not begun.
-    pub fn new(link: RedisLink<R>, node: Arc<Node>, catch_up: C, config: FollowerConfig) -> Self {
+impl<R: Runtime> RedisFeed<R> {
+    /// A feed that is not connected. An answer may take `timeout`, beside what it is to wait for.
+    pub fn new(link: RedisLink<R>, timeout: Duration) -> Self {
         Self {
             link,
-            node,
-            catch_up,
-            config,
+            timeout,
+            connection: None,
+            last: String::new(),
+            heard: Seq::default(),
+            beat_at: None,
         }
     }
 
-    /// Follows until it is told to stop; the node is detached then.
-    pub async fn run(&self, stop: &CancellationToken) {
-        let _: Option<()> = stop.run_until_cancelled(self.follow_for_ever()).await;
-        self.detach();
+    async fn read_clock(&mut self) -> Result<ClockReading, SharedError> {
+        let connection = self.connection.as_mut().ok_or_else(not_connected)?;
+        let beat = self.link.beat(connection, Position::default());
+        within(self.link.runtime(), self.timeout, beat).await
+    }
+}
+
+impl<R: Runtime> Feed for RedisFeed<R> {
+    async fn connect(&mut self) -> Result<(), SharedError> {
+        self.connection = None;
+        let (connection, _) = self.link.connect().await?;
+        self.connection = Some(connection);
+        self.beat_at = None;
+        Ok(())
     }
 
-    async fn follow_for_ever(&self) {
-        let mut connection = None;
-        let mut place = None;
-        let mut failures = 0;
-        let mut parted = Parted::Beginning;
-        loop {
-            let began = self.now();
-            let outcome = self.session(&mut connection, &mut place, &parted).await;
-            let Err(why) = outcome;
-            if !why.keeps_connection() {
-                connection = None;
-            }
-            // A connection that was just lost may be had again before the node is out of trust: then
-            // nothing was missed that the stream does not tell. In any other case it was, or may have been.
-            let first = self.now() - began >= SHORT_LIVED;
-            if !(first && matches!(why, Parted::Lost(_))) {
-                place = None;
-                self.detach();
-            }
-            if failures == 0 || first {
-                tracing::warn!(why = ?why, "the shared tier is not followed");
-            }
-            parted = why;
-            if first {
-                failures = 0;
-                continue;
-            }
-            let (after, longest) = self.config.retry_after;
-            let pause = pause(after, longest, failures, self.link.runtime().next_u64());
-            failures = failures.saturating_add(1);
-            self.link.runtime().sleep(pause).await;
-        }
+    /// The number and the end of the stream are read in one step: what comes later is behind it.
+    async fn mark(&mut self) -> Result<(AsOf, Position), SharedError> {
+        let clock = self.read_clock().await?;
+        self.last = clock.newest;
+        self.heard = clock.as_of.seq;
+        Ok((clock.as_of, clock.position))
     }
 
-    /// Connects if need be, attaches if need be, and follows until something is wrong.
-    async fn session(
-        &self,
-        connection: &mut Option<MultiplexedConnection>,
-        place: &mut Option<Place>,
-        parted: &Parted,
-    ) -> Result<std::convert::Infallible, Parted> {
-        let connection = match connection {
-            Some(connection) => connection,
-            None => {
-                let (fresh, clock) = self.link.connect().await?;
-                let epoch = clock.as_of.epoch;
-                let resumes =
-                    |place: &Place| place.epoch == epoch && self.node.may_resume(epoch, self.now());
-                *place = place.take().filter(resumes);
-                connection.insert(fresh)
-            }
-        };
-        let place = match place {
-            Some(place) => place,
-            None => {
-                let attached = self.attach(connection).await?;
-                metrics::counter!(REATTACHED, "reason" => parted.reason()).increment(1);
-                tracing::info!(epoch = %attached.epoch, "the shared tier is followed");
-                place.insert(attached)
-            }
-        };
+    async fn beat(&mut self) -> Result<AsOf, SharedError> {
+        let at = self.link.runtime().now();
+        let newest = self.read_clock().await?.as_of;
+        let behind = newest.seq.0.saturating_sub(self.heard.0);
         metrics::gauge!(ATTACHED).set(1.0);
-        self.follow(connection, place).await
-    }
-
-    /// Delivers what is pending, then attaches the node to what the clock says after that: the number and
-    /// the end of the stream are read in one step, so that what comes later is in the stream behind it.
-    async fn attach(&self, connection: &mut MultiplexedConnection) -> Result<Place, Parted> {
-        let era = self.era();
-        let catching_up = self.catch_up.catch_up();
-        let patience = self.config.catch_up_timeout;
-        let position = match timeout(self.link.runtime(), patience, catching_up).await {
-            Ok(Ok(position)) => position,
-            Ok(Err(error)) => return Err(Parted::NotCaughtUp(error.to_string())),
-            Err(Elapsed) => return Err(Parted::NotCaughtUp(Elapsed.to_string())),
-        };
-        let at = self.now();
-        let clock = self.beat(connection, position).await?;
-        // One of its own that failed since catching up began is not among what was delivered.
-        if self.era() != era {
-            return Err(Parted::Distrust);
+        metrics::gauge!(LAG).set(behind as f64);
+        if let Some(before) = self.beat_at.replace(at) {
+            metrics::gauge!(PROOF_AGE).set((at - before).as_secs_f64());
         }
-        self.node.attach(clock.as_of, clock.position, at);
-        Ok(Place {
-            epoch: clock.as_of.epoch,
-            id: clock.newest,
-        })
+        Ok(newest)
     }
 
-    async fn follow(
-        &self,
-        connection: &mut MultiplexedConnection,
-        place: &mut Place,
-    ) -> Result<std::convert::Infallible, Parted> {
-        let mut proven = None;
-        loop {
-            // Before it is sent: what is proven holds for then, however long the answer takes.
-            let at = self.now();
-            let clock = self.beat(connection, Position::default()).await?;
-            if clock.as_of.epoch != place.epoch {
-                return Err(Parted::OtherEpoch);
-            }
-            let behind = clock.as_of.seq.0.saturating_sub(self.node.applied().0);
-            metrics::gauge!(LAG).set(behind as f64);
-            while self.node.applied() < clock.as_of.seq {
-                // What has a number is in the stream; what is not there any more was missed.
-                if self.hear(connection, place, None).await? == 0 {
-                    return Err(self.gap());
-                }
-            }
-            if self.node.prove(clock.as_of, at) != Ok(true) {
-                return Err(self.gap());
-            }
-            if let Some(before) = proven.replace(at) {
-                metrics::gauge!(PROOF_AGE).set((at - before).as_secs_f64());
-            }
-            let next = at + self.config.beat;
-            loop {
-                let left = next - self.now();
-                if left.is_zero() {
-                    break;
-                }
-                self.hear(connection, place, Some(left)).await?;
-            }
-        }
-    }
-
-    async fn beat(
-        &self,
-        connection: &mut MultiplexedConnection,
-        position: Position,
-    ) -> Result<ClockReading, Parted> {
-        let beat = self.link.beat(connection, position);
-        Ok(within(self.link.runtime(), self.config.timeout, beat).await?)
-    }
-
-    /// Applies what has been announced since; waits for something if it is given time. How many
-    /// announcements there were.
-    async fn hear(
-        &self,
-        connection: &mut MultiplexedConnection,
-        place: &mut Place,
-        wait: Option<Duration>,
-    ) -> Result<usize, Parted> {
+    async fn next(&mut self, wait: Duration) -> Result<Vec<Announcement>, SharedError> {
+        let connection = self.connection.as_mut().ok_or_else(not_connected)?;
         let mut call = redis::cmd("XREAD");
-        call.arg("COUNT").arg(READ);
-        if let Some(wait) = wait {
-            // Zero is for ever.
-            call.arg("BLOCK").arg(wait.as_millis().max(1).to_string());
-        }
+        // A wait of zero would be for ever.
+        let block = wait.as_millis().max(1).to_string();
+        call.arg("COUNT").arg(READ).arg("BLOCK").arg(block);
         let stream = format!("{}stream", self.link.config().prefix);
-        call.arg("STREAMS").arg(stream).arg(&place.id);
-        let patience = wait.unwrap_or_default() + self.config.timeout;
+        call.arg("STREAMS").arg(stream).arg(&self.last);
         let reading = async {
             let reply: Option<StreamReadReply> = call
                 .query_async(connection)
@@ -322,45 +102,71 @@ impl<R: Runtime, C: CatchUp> Follower<R, C> {
                 .map_err(|error| shared_error(&error))?;
             Ok(reply)
         };
-        let reply = within(self.link.runtime(), patience, reading).await?;
-        let mut heard = 0;
+        let reply = within(self.link.runtime(), wait + self.timeout, reading).await?;
+        let mut announcements = Vec::new();
         for entry in reply
-            .iter()
-            .flat_map(|reply| &reply.keys)
-            .flat_map(|key| &key.ids)
+            .into_iter()
+            .flat_map(|reply| reply.keys)
+            .flat_map(|key| key.ids)
         {
-            // What cannot be read was missed.
-            let announcement = read_announcement(entry).ok_or(Parted::Gap)?;
-            self.node.apply(&announcement).map_err(|_| self.gap())?;
-            place.id.clone_from(&entry.id);
-            heard += 1;
+            let announcement = read_announcement(&entry).ok_or_else(|| {
+                SharedError::Unavailable("an announcement is not understood".to_owned())
+            })?;
+            self.heard = announcement.seq;
+            self.last = entry.id;
+            announcements.push(announcement);
         }
-        Ok(heard)
+        Ok(announcements)
+    }
+}
+
+fn not_connected() -> SharedError {
+    SharedError::Unavailable("not connected".to_owned())
+}
+
+/// Keeps a node attached to the Redis of a link.
+#[derive(Debug)]
+pub struct Follower<R, C> {
+    link: RedisLink<R>,
+    node: Arc<Node>,
+    catch_up: C,
+    timeout: Duration,
+}
+
+impl<R: Runtime, C: CatchUp> Follower<R, C> {
+    /// A follower that has not begun. An answer may take `timeout`: a fraction of the node's silence.
+    pub fn new(link: RedisLink<R>, node: Arc<Node>, catch_up: C, timeout: Duration) -> Self {
+        Self {
+            link,
+            node,
+            catch_up,
+            timeout,
+        }
     }
 
-    /// What a gap is about.
-    fn gap(&self) -> Parted {
-        let status = self.node.status(self.now());
-        if self.node.is_distrusted() {
-            Parted::Distrust
-        } else if status.trusted_for.is_zero() {
-            Parted::Late
-        } else {
-            Parted::Gap
-        }
-    }
-
-    fn detach(&self) {
+    /// Follows until it is told to stop; the node is detached then.
+    pub async fn run(&self, stop: &CancellationToken) {
+        let runtime = self.link.runtime();
+        let mut feed = RedisFeed::new(self.link.clone(), self.timeout);
+        let lost = |why: &Lost| {
+            metrics::gauge!(ATTACHED).set(0.0);
+            metrics::counter!(REATTACHED, "reason" => reason(why)).increment(1);
+            tracing::warn!(%why, "the shared tier is not followed");
+        };
+        let following = follow(&self.node, &mut feed, &self.catch_up, runtime, lost);
+        let _: Option<()> = stop.run_until_cancelled(following).await;
         self.node.detach();
         metrics::gauge!(ATTACHED).set(0.0);
     }
+}
 
-    fn era(&self) -> u64 {
-        self.node.status(self.now()).era
-    }
-
-    fn now(&self) -> pitchey_runtime::Monotonic {
-        self.link.runtime().now()
+fn reason(why: &Lost) -> &'static str {
+    match why {
+        Lost::Shared(SharedError::Refused(_)) => "refused",
+        Lost::Shared(_) => "lost",
+        Lost::Gap(_) => "gap",
+        Lost::Distrusted => "distrust",
+        Lost::Undelivered => "undelivered",
     }
 }
 
@@ -400,12 +206,11 @@ mod tests {
             ("position", bulk(b"00000000000000000042")),
             ("names", bulk(names)),
         ];
-        let mut entry = StreamId::default();
-        entry.map = fields
-            .into_iter()
-            .map(|(field, value)| (field.to_owned(), value))
-            .collect();
-        entry
+        let fields = fields.map(|(field, value)| (field.to_owned(), value));
+        StreamId {
+            map: fields.into_iter().collect(),
+            ..StreamId::default()
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod refusal;
 mod scripts;
 mod shared;
 
-pub use follower::{CatchUp, CatchUpError, Follower, FollowerConfig};
+pub use follower::{Follower, RedisFeed};
 pub use link::{InvalidUrl, RedisConfig, RedisLink};
 pub use memory::MokaMemory;
 pub use rate_limit::RedisRateLimiter;

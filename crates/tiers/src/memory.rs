@@ -8,7 +8,7 @@ use moka::ops::compute::Op;
 use moka::sync::Cache;
 use pitchey_cache::{Entry, Memory};
 
-/// Entries up to so many bytes together; moka's TinyLFU says which go.
+/// Entries up to so many bytes together; moka's `TinyLFU` says which go.
 ///
 /// Keys are hashed by foldhash: strings of some dozen bytes take it a few nanoseconds, a fraction of
 /// what the standard library's `SipHash` takes, and it is seeded at random, so that nobody can prepare
@@ -71,5 +71,30 @@ impl<V: Send + Sync + 'static> Memory<V> for MokaMemory<V> {
 
     fn size(&self) -> (u64, u64) {
         (self.entries.entry_count(), self.entries.weighted_size())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pitchey_cache::memory_contract::{self, entry};
+
+    use super::*;
+
+    memory_contract::suite!(over_moka, MokaMemory::<u64>::new(1 << 20));
+
+    #[test]
+    fn what_is_in_it_weighs_no_more_than_it_was_made_for() {
+        let memory = MokaMemory::<u64>::new(100_000);
+        for n in 0..1000 {
+            memory.insert(format!("{n}").into(), entry(n, 1000), |_| false);
+        }
+        memory.entries.run_pending_tasks();
+        let (entries, bytes) = memory.size();
+        assert!(bytes <= 100_000, "{bytes}");
+        assert!(entries > 0 && entries * 1000 <= bytes, "{entries}, {bytes}");
+        // One that is larger than all of it is not kept at all.
+        memory.insert("large".into(), entry(1, 100_001), |_| false);
+        memory.entries.run_pending_tasks();
+        assert!(memory.get("large").is_none());
     }
 }

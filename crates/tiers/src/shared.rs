@@ -13,7 +13,7 @@ use redis::{Cmd, Value};
 
 use crate::link::{RedisLink, digits, within};
 use crate::refusal::{is_full, not_understood};
-use crate::scripts::{FILL, INVALIDATE, LOOKUP, RELEASE, SWEEP};
+use crate::scripts::{BEAT, FILL, INVALIDATE, LOOKUP, RELEASE, SWEEP};
 
 /// How many tags an entry may have.
 pub const MAX_TAGS: usize = 256;
@@ -57,6 +57,16 @@ impl<R: Runtime> RedisShared<R> {
     /// The link.
     pub fn link(&self) -> &RedisLink<R> {
         &self.link
+    }
+
+    /// Tells the tier that copies of the source must have come to this position at least. Part of catching
+    /// up: a tier that has lost its data has forgotten it, and a load under a lease of its new epoch may
+    /// otherwise read a copy that lags behind an invalidation of the old one.
+    pub async fn reach(&self, position: Position) -> Result<(), SharedError> {
+        let mut call = self.link.script(&BEAT);
+        call.arg(digits(position));
+        let _: Value = self.link.run(&BEAT, &call).await?;
+        Ok(())
     }
 
     async fn look_up_batch(&self, lookups: &[Lookup]) -> Result<Vec<Found>, SharedError> {
@@ -223,17 +233,14 @@ impl<R: Runtime> Shared for RedisShared<R> {
         self.announce("tags", strength, position, tags).await
     }
 
-    async fn remove(
-        &self,
-        keys: &[Box<str>],
-        position: Position,
-    ) -> Result<AsOf, SharedError> {
+    async fn remove(&self, keys: &[Box<str>], position: Position) -> Result<AsOf, SharedError> {
         let keys = keys.iter().map(|key| &**key);
         self.announce("keys", Strength::Hard, position, keys).await
     }
 
     /// The order is what makes it safe:
     ///
+    /// 0. *The position*, so that no lease from here on lets a copy be read that lags behind the change.
     /// 1. *Leases.* A walk over all keys gives every key that is there from its beginning to its end. A
     ///    lease that was there at the beginning is removed by it, so that its load cannot fill; or it was
     ///    filled meanwhile, and the entry is there before the second walk begins.
@@ -244,11 +251,7 @@ impl<R: Runtime> Shared for RedisShared<R> {
     ///    have seen what it is about, so what they fill may stay.
     ///
     /// If a step fails nothing was promised, and what was removed is no loss.
-    async fn remove_prefix(
-        &self,
-        prefix: &str,
-        position: Position,
-    ) -> Result<u64, SharedError> {
+    async fn remove_prefix(&self, prefix: &str, position: Position) -> Result<u64, SharedError> {
         let of = |sort: &str| {
             let mut pattern = escape(&self.link.config().prefix);
             pattern.extend_from_slice(sort.as_bytes());
@@ -257,6 +260,7 @@ impl<R: Runtime> Shared for RedisShared<R> {
             pattern
         };
         let work = async {
+            self.reach(position).await?;
             self.sweep(&of("l:")).await?;
             let removed = self.sweep(&of("e:")).await?;
             let names = std::iter::once(prefix);

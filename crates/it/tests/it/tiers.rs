@@ -11,7 +11,7 @@ use pitchey_cache::shared::contract::{self, Harness};
 use pitchey_cache::shared::{
     Fill, Filled, Found, Granted, Lookup, Meta, Shared as _, Stored, Wish,
 };
-use pitchey_cache::{Lease, SharedError};
+use pitchey_cache::{Lease, Position, SharedError};
 use pitchey_runtime::{Clock as _, Monotonic, SystemRuntime};
 use pitchey_testkit::{OwnedRedis, TestRedis};
 use pitchey_tiers::{RedisConfig, RedisLink, RedisShared};

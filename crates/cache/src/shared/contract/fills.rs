@@ -166,7 +166,9 @@ pub async fn a_removed_key_is_not_filled(harness: impl Harness) -> Result {
     let shared = harness.shared();
     let removed = leased(shared, "k", &["t"]).await?;
     let other = leased(shared, "other", &["t"]).await?;
-    shared.remove(&names(&["k", "never there"]), Position::default()).await?;
+    shared
+        .remove(&names(&["k", "never there"]), Position::default())
+        .await?;
     let fill = fill_of("k", removed, "old", &["t"]);
     assert_eq!(shared.fill(fill).await?, Filled::LeaseLost);
     assert_eq!(seen(shared, "k").await?, None);
@@ -198,7 +200,9 @@ pub async fn many_are_filled_in_the_order_of_the_fills(harness: impl Harness) ->
     shared
         .invalidate(&names(&["u"]), Strength::Hard, position)
         .await?;
-    shared.remove(&names(&["lost"]), Position::default()).await?;
+    shared
+        .remove(&names(&["lost"]), Position::default())
+        .await?;
     let mut fills = vec![
         fill_of("lost", lost, "old", &["t"]),
         fill_of("good", good, "text", &["t"]),

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::{Filled, Granted, Shared as _, Wish};
+use super::super::{Filled, Granted, Shared as _, Strength, Wish};
 use super::given::{LONG, SHORT, entry, fill_of, given, leased, lookup, ours, seen, text};
 use super::{Harness, Result};
-use crate::stamp::Token;
+use crate::stamp::{Position, Token};
 
 /// An empty tier grants the lease to whoever asks first.
 pub async fn nothing_is_found_before_a_fill(harness: impl Harness) -> Result {
@@ -41,8 +41,8 @@ pub async fn absence_is_an_entry_too(harness: impl Harness) -> Result {
     assert!(found.meta.absent);
     assert_eq!(found.payload.len(), 0);
     let tags = super::given::names(&["t"]);
-    let hard = super::super::Strength::Hard;
-    shared.invalidate(&tags, hard, Default::default()).await?;
+    let position = Position::default();
+    shared.invalidate(&tags, Strength::Hard, position).await?;
     assert_eq!(seen(shared, "k").await?, None);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Invalidations, their numbers, and the epoch of these.
 
-use super::super::{Filled, Shared, SharedError, Strength, Wish};
+use super::super::{Filled, Granted, Shared, SharedError, Strength, Wish};
 use super::given::{fill_of, given, leased, load, lookup, names, ours, seen, text};
 use super::{Harness, Result};
 use crate::stamp::{AsOf, Position};
@@ -62,7 +62,7 @@ pub async fn a_softened_entry_is_found_and_may_be_loaded(harness: impl Harness) 
         .lookup(&lookup("k", Wish::IfStale, &["t", "u"]))
         .await?;
     assert!(found.entry.is_some_and(|entry| entry.softened));
-    assert!(matches!(found.lease, super::super::Granted::Ours(_)));
+    assert!(matches!(found.lease, Granted::Ours(_)));
     Ok(())
 }
 
@@ -120,7 +120,9 @@ pub async fn removed_keys_are_gone(harness: impl Harness) -> Result {
     for key in ["a", "b", "c"] {
         given(shared, key, "text", &["t"]).await?;
     }
-    shared.remove(&names(&["a", "c", "never there"]), Position::default()).await?;
+    shared
+        .remove(&names(&["a", "c", "never there"]), Position::default())
+        .await?;
     assert_eq!(seen(shared, "a").await?, None);
     assert!(seen(shared, "b").await?.is_some());
     assert_eq!(seen(shared, "c").await?, None);
@@ -146,7 +148,10 @@ pub async fn a_prefix_is_removed_and_nothing_else(harness: impl Harness) -> Resu
     for n in 0..300 {
         given(shared, &format!("many:{n}"), "text", &["t"]).await?;
     }
-    assert_eq!(shared.remove_prefix("many:", Position::default()).await?, 300);
+    assert_eq!(
+        shared.remove_prefix("many:", Position::default()).await?,
+        300
+    );
     assert_eq!(shared.remove_prefix("many:", Position::default()).await?, 0);
     Ok(())
 }
@@ -158,8 +163,12 @@ pub async fn numbers_have_no_gaps(harness: impl Harness) -> Result {
     let first = raise(shared, "t", Strength::Hard).await?;
     given(shared, "k", "text", &["t"]).await?;
     let soft = raise(shared, "t", Strength::Soft).await?;
-    let removal = shared.remove(&names(&["k", "never there"]), Position::default()).await?;
-    shared.remove_prefix("nothing begins so", Position::default()).await?;
+    let removal = shared
+        .remove(&names(&["k", "never there"]), Position::default())
+        .await?;
+    shared
+        .remove_prefix("nothing begins so", Position::default())
+        .await?;
     let position = Position::default();
     let two = shared
         .invalidate(&names(&["t", "u"]), Strength::Hard, position)

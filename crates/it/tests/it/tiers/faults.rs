@@ -10,7 +10,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::{OverRedis, Tier, ask, eventually, lookup, owned};
 
 async fn epoch(tier: &Tier) -> Epoch {
-    tier.shared.remove(&[]).await.expect("Redis answers").epoch
+    tier.shared
+        .remove(&[], Position::default())
+        .await
+        .expect("Redis answers")
+        .epoch
 }
 
 fn signal(redis: &OwnedRedis, signal: Signal) {
@@ -123,7 +127,7 @@ async fn a_full_server_takes_lookups_and_invalidations_and_no_fills() {
     raised.await.expect("an invalidation needs no room");
     assert!(!tier.has("k").await);
     tier.shared
-        .remove(&["k".into()])
+        .remove(&["k".into()], Position::default())
         .await
         .expect("a removal needs no room");
     let removed = tier.shared.remove_prefix("", Position::default()).await;
