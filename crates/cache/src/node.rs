@@ -172,13 +172,6 @@ impl Node {
         self.failed.store(false, Ordering::Release);
     }
 
-    /// Whether listening may go on behind the last announcement that was applied: the numbers are still
-    /// those of `epoch`, nothing is doubted, and the last proof is not too old.
-    pub fn may_resume(&self, epoch: Epoch, now: Monotonic) -> bool {
-        let state = self.read();
-        state.epoch == epoch && self.asks_shared(&state, now)
-    }
-
     /// The newest announcement that was applied.
     pub fn applied(&self) -> Seq {
         self.read().applied
