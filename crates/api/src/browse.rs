@@ -1,12 +1,14 @@
 //! Lists of pitches: `GET /api/pitches` and the lists of the front page.
 
 use crate::ApiState;
+use crate::cached::{Tagged, Tags};
 use crate::params::Params;
 use crate::position::Reading;
 use crate::problem::{Problem, ReadProblems};
 use crate::represent::{PITCH_FIELDS, PitchView, select};
 use axum::Json;
 use axum::extract::RawQuery;
+use pitchey_model::event::Tag;
 use pitchey_model::{BrowseQuery, Format, Genre, Page, Shelf, Sort, Stage, Username};
 use pitchey_store::Store;
 use serde::Serialize;
@@ -68,7 +70,7 @@ struct ListParams {
 pub(crate) async fn browse<S: Store>(
     Reading(state): Reading<S>,
     RawQuery(query): RawQuery,
-) -> Result<Json<PitchList>, Problem> {
+) -> Result<Tagged<Json<PitchList>>, Problem> {
     let mut params = Params::parse(query.as_deref())?;
     let sort = params.word("sort").unwrap_or(Sort::New);
     let shelf = params.word("genre").map_or(Shelf::All, Shelf::Genre);
@@ -88,7 +90,7 @@ pub(crate) async fn browse<S: Store>(
 pub(crate) async fn trending<S: Store>(
     Reading(state): Reading<S>,
     RawQuery(query): RawQuery,
-) -> Result<Json<PitchList>, Problem> {
+) -> Result<Tagged<Json<PitchList>>, Problem> {
     let mut params = Params::parse(query.as_deref())?;
     let shelf = params.word("genre").map_or(Shelf::All, Shelf::Genre);
     list(&state, params, Sort::Trending, shelf, None).await
@@ -106,7 +108,7 @@ pub(crate) async fn trending<S: Store>(
 pub(crate) async fn new<S: Store>(
     Reading(state): Reading<S>,
     RawQuery(query): RawQuery,
-) -> Result<Json<PitchList>, Problem> {
+) -> Result<Tagged<Json<PitchList>>, Problem> {
     let mut params = Params::parse(query.as_deref())?;
     let shelf = params.word("genre").map_or(Shelf::All, Shelf::Genre);
     list(&state, params, Sort::New, shelf, None).await
@@ -124,7 +126,7 @@ pub(crate) async fn new<S: Store>(
 pub(crate) async fn public<S: Store>(
     Reading(state): Reading<S>,
     RawQuery(query): RawQuery,
-) -> Result<Json<PitchList>, Problem> {
+) -> Result<Tagged<Json<PitchList>>, Problem> {
     let params = Params::parse(query.as_deref())?;
     list(&state, params, Sort::New, Shelf::Public, None).await
 }
@@ -135,7 +137,7 @@ async fn list<S: Store>(
     sort: Sort,
     shelf: Shelf,
     creator: Option<Username>,
-) -> Result<Json<PitchList>, Problem> {
+) -> Result<Tagged<Json<PitchList>>, Problem> {
     let (format, stage) = (
         params.word::<Format>("format"),
         params.word::<Stage>("stage"),
@@ -156,16 +158,20 @@ async fn list<S: Store>(
     let after = cursor
         .map(|cursor| state.cursor_key.open(&scope, &cursor))
         .transpose()?;
+    let mut of = Tags::default();
+    // The name may come to be another's, or somebody's at all.
+    of.0.extend(creator.as_ref().map(Tag::username));
     let creator = match creator {
         None => None,
         Some(username) => match state.store.user_id(&username).await? {
             Some(id) => Some(id),
             // Nobody of that name has pitched anything.
             None => {
-                return Ok(Json(PitchList {
+                let none = PitchList {
                     items: Vec::new(),
                     next_cursor: None,
-                }));
+                };
+                return Ok(Tagged(of, Json(none)));
             }
         },
     };
@@ -177,10 +183,12 @@ async fn list<S: Store>(
         stage,
     };
     let Page { items, next } = state.store.browse(&query, after, limit).await?;
+    of.0.extend(creator.map(Tag::creator));
+    of.0.extend(Tags::of_creators(items.iter()).0);
     let items = items
         .into_iter()
         .map(|card| select(&PitchView::from(card), &fields))
         .collect::<Result<_, _>>()?;
     let next_cursor = next.map(|position| state.cursor_key.seal(&scope, position));
-    Ok(Json(PitchList { items, next_cursor }))
+    Ok(Tagged(of, Json(PitchList { items, next_cursor })))
 }

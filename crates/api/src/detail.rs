@@ -1,5 +1,6 @@
 //! A pitch: `GET /api/pitches/{id}`, the public part.
 
+use crate::cached::{Tagged, Tags};
 use crate::extract::Id;
 use crate::params::Params;
 use crate::position::Reading;
@@ -29,7 +30,7 @@ pub(crate) async fn detail<S: Store>(
     Reading(state): Reading<S>,
     Id(id): Id<PitchId>,
     RawQuery(query): RawQuery,
-) -> Result<Versioned, Problem> {
+) -> Result<Tagged<Versioned>, Problem> {
     let mut params = Params::parse(query.as_deref())?;
     let fields = params.fields(PITCH_DETAIL_FIELDS);
     params.finish()?;
@@ -38,6 +39,8 @@ pub(crate) async fn detail<S: Store>(
         .detail(id)
         .await?
         .ok_or_else(Problem::not_found)?;
+    let tags = Tags::of_creators(std::iter::once(&detail.card));
     let version = detail.version;
     Versioned::select(version, &PitchDetailView::from(detail), &fields)
+        .map(|answer| Tagged(tags, answer))
 }

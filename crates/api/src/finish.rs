@@ -1,21 +1,18 @@
 //! The outermost layer: problems written out, cache headers from the table of routes, strong `ETag`s,
 //! preconditions (RFC 9110, section 13), compression, and what browsers are told of every answer.
 
-use crate::coding::Coding;
+use crate::cached::Ready;
+use crate::page::{Page, Version, strong_tag};
 use crate::problem::{Kind, Problem, RequestId};
 use crate::protect::protect;
 use crate::routes::{Caching, caching_of};
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::Response;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use sha2::{Digest as _, Sha256};
 
-/// Smaller bodies fit in a packet anyway.
-const MIN_COMPRESSED: usize = 1024;
 /// No representation of ours comes near; a larger one is a fault.
 const MAX_BODY: usize = 16 * 1024 * 1024;
 /// Longer addresses are refused.
@@ -75,162 +72,58 @@ async fn write_out(request: Request, next: Next) -> Response {
     }
 }
 
-/// The version of the thing that an answer represents: its tag opens with it, so that `If-Match` of a
-/// change can name the version whichever representation was read.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Version(pub(crate) i64);
-
-impl Version {
-    fn of(response: &Response) -> Option<Self> {
-        response.extensions().get().copied()
-    }
-}
-
 /// An answer to a change that shows what it made: the tag is that of a read.
 async fn tagged(version: Version, response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
         return Problem::internal().into_response_for(None);
     };
-    insert(
-        &mut parts.headers,
-        header::ETAG,
-        &strong_tag(version, &body),
-    );
-    Response::from_parts(parts, Body::from(body))
-}
-
-/// The tag of an answer that is sent as it is.
-pub(crate) fn strong_tag(version: Version, body: &[u8]) -> String {
-    etag(&content_hash(Some(version), body), Coding::Identity)
-}
-
-fn content_hash(version: Option<Version>, body: &[u8]) -> String {
-    let hash = URL_SAFE_NO_PAD.encode(&Sha256::digest(body)[..16]);
-    match version {
-        Some(Version(version)) => format!("{version}.{hash}"),
-        None => hash,
+    if let Ok(tag) = HeaderValue::from_str(&strong_tag(version, &body)) {
+        parts.headers.insert(header::ETAG, tag);
     }
+    Response::from_parts(parts, Body::from(body))
 }
 
 /// Validator, precondition and coding of a successful read.
 async fn represent(
     request: &HeaderMap,
     caching: Caching,
-    response: Response,
+    mut response: Response,
 ) -> Result<Response, Problem> {
-    let version = Version::of(&response);
+    let ready = response.extensions_mut().remove::<Ready>();
     let (mut parts, body) = response.into_parts();
+    let mut sent = match ready {
+        Some(Ready(page)) => page.send(request)?,
+        None => {
+            let public = caching != Caching::Private;
+            let page = page_of(&mut parts, body, public).await?;
+            page.send(request)?
+        }
+    };
+    // What the layers within said beside it.
+    for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH] {
+        parts.headers.remove(name);
+    }
+    if parts.headers.contains_key(header::VARY)
+        && let Some(varies) = sent.headers_mut().remove(header::VARY)
+    {
+        parts.headers.append(header::VARY, varies);
+    }
+    sent.headers_mut().extend(parts.headers);
+    *sent.extensions_mut() = parts.extensions;
+    Ok(sent)
+}
+
+/// The page that a handler has answered.
+pub(crate) async fn page_of(parts: &mut Parts, body: Body, public: bool) -> Result<Page, Problem> {
     let body = axum::body::to_bytes(body, MAX_BODY)
         .await
         .map_err(|error| {
             tracing::error!(%error, "a body could not be collected");
             Problem::internal()
         })?;
-    // Compressing secrets beside text that an attacker chose would give them away (BREACH): only what
-    // anyone may read is compressed.
-    let compressible =
-        caching != Caching::Private && body.len() >= MIN_COMPRESSED && is_text(&parts.headers);
-    let mut coding = if compressible {
-        Coding::negotiate(request)
-    } else {
-        Coding::Identity
-    };
-    let hash = content_hash(version, &body);
-    if compressible {
-        parts
-            .headers
-            .append(header::VARY, HeaderValue::from_static("accept-encoding"));
-    }
-
-    if let Some(condition) = joined(request, header::IF_MATCH)
-        && !any_tag(&condition, |tag| tag_names(tag, &hash))
-    {
-        return Err(Problem::new(
-            Kind::PreconditionFailed,
-            "the representation is not the one that If-Match names",
-        ));
-    }
-    if let Some(condition) = joined(request, header::IF_NONE_MATCH) {
-        let tag = etag(&hash, coding);
-        if any_tag(&condition, |other| {
-            other.strip_prefix("W/").unwrap_or(other) == tag
-        }) {
-            parts.status = StatusCode::NOT_MODIFIED;
-            parts.headers.remove(header::CONTENT_TYPE);
-            parts.headers.remove(header::CONTENT_LENGTH);
-            insert(&mut parts.headers, header::ETAG, &tag);
-            return Ok(Response::from_parts(parts, Body::empty()));
-        }
-    }
-    let body = match coding.encode(&body) {
-        Some(coded) => {
-            insert(&mut parts.headers, header::CONTENT_ENCODING, coding.name());
-            Bytes::from(coded)
-        }
-        None => {
-            coding = Coding::Identity;
-            body
-        }
-    };
-    insert(&mut parts.headers, header::ETAG, &etag(&hash, coding));
-    insert(
-        &mut parts.headers,
-        header::CONTENT_LENGTH,
-        &body.len().to_string(),
-    );
-    Ok(Response::from_parts(parts, Body::from(body)))
-}
-
-/// Each coding is another representation, and a strong tag names bytes (RFC 9110, section 8.8.3.3).
-fn etag(hash: &str, coding: Coding) -> String {
-    match coding {
-        Coding::Identity => format!("\"{hash}\""),
-        coding => format!("\"{hash}-{}\"", coding.name()),
-    }
-}
-
-/// Whether a strong tag names this content in any coding: what `If-Match` is about is the content.
-fn tag_names(tag: &str, hash: &str) -> bool {
-    tag.strip_prefix('"')
-        .and_then(|tag| tag.strip_prefix(hash))
-        .is_some_and(|rest| matches!(rest, "\"" | "-gzip\"" | "-br\""))
-}
-
-fn any_tag(condition: &str, matches: impl Fn(&str) -> bool) -> bool {
-    // Our tags hold no commas; a foreign one that does matches nothing in either half.
-    condition
-        .split(',')
-        .map(str::trim)
-        .any(|tag| tag == "*" || matches(tag))
-}
-
-/// A header that may come in several lines, as one; unreadable lines match nothing.
-fn joined(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
-    let mut lines = headers.get_all(name).iter().peekable();
-    lines.peek()?;
-    Some(
-        lines
-            .filter_map(|line| line.to_str().ok())
-            .collect::<Vec<_>>()
-            .join(","),
-    )
-}
-
-fn is_text(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|kind| {
-            kind.starts_with("text/")
-                || ["json", "javascript", "xml"]
-                    .iter()
-                    .any(|word| kind.contains(word))
-        })
-}
-
-fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
+    let kind = parts.headers.get(header::CONTENT_TYPE).cloned();
+    let kind = kind.unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    let version = parts.extensions.get::<Version>().copied();
+    Ok(Page::new(version, kind, body, public))
 }

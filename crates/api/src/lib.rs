@@ -8,6 +8,7 @@ mod admit;
 mod beacons;
 mod body;
 mod browse;
+pub mod cached;
 mod coding;
 mod cursor;
 mod dashboards;
@@ -25,6 +26,7 @@ mod manage;
 mod money;
 mod notifications;
 mod once;
+mod page;
 mod params;
 pub mod ports;
 mod position;
@@ -43,6 +45,7 @@ mod users;
 #[cfg(test)]
 mod tests;
 
+pub use cached::{CachedResponse, ResponseKind, Responses, SessionCache};
 pub use cursor::CursorKey;
 pub use health::Readiness;
 pub use priority::priority_of;
@@ -61,6 +64,8 @@ pub struct ApiState<S> {
     pub(crate) cursor_key: CursorKey,
     pub(crate) readiness: Readiness,
     pub(crate) version: &'static str,
+    pub(crate) responses: Option<Arc<dyn Responses>>,
+    pub(crate) sessions: Option<Arc<dyn SessionCache>>,
 }
 
 impl<S> ApiState<S> {
@@ -78,6 +83,22 @@ impl<S> ApiState<S> {
             cursor_key,
             readiness,
             version,
+            responses: None,
+            sessions: None,
+        }
+    }
+
+    /// The same, with answers and sessions from caches.
+    #[must_use]
+    pub fn with_caches(
+        self,
+        responses: Arc<dyn Responses>,
+        sessions: Arc<dyn SessionCache>,
+    ) -> Self {
+        Self {
+            responses: Some(responses),
+            sessions: Some(sessions),
+            ..self
         }
     }
 }

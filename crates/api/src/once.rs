@@ -1,6 +1,6 @@
 //! Requests that are done once however often they come (draft-ietf-httpapi-idempotency-key-header-07).
 
-use crate::finish::{Version, strong_tag};
+use crate::page::{Version, strong_tag};
 use crate::problem::Problem;
 use crate::site::Site;
 use axum::body::Body;

@@ -5,6 +5,7 @@
 //! and not signed: a position that is made up costs the one who sends it a read of the primary.
 
 use crate::ApiState;
+use crate::cached::ReadAfter;
 use crate::limits::Class;
 use crate::site::Site;
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
@@ -22,7 +23,8 @@ const COOKIE: &str = "__Host-position";
 /// How long it is sent back, in seconds: no replica may lag longer and answer.
 const LASTS_S: u32 = 60;
 
-/// The state of the public reads, which have seen what the one who asks wrote last.
+/// The state of the public reads, which have seen what the one who asks wrote last, or what a cache says
+/// that they must.
 pub(crate) struct Reading<S>(pub(crate) ApiState<S>);
 
 impl<S: Store> FromRequestParts<ApiState<S>> for Reading<S> {
@@ -33,7 +35,9 @@ impl<S: Store> FromRequestParts<ApiState<S>> for Reading<S> {
         state: &ApiState<S>,
     ) -> Result<Self, Infallible> {
         let mut state = state.clone();
-        if let Some(position) = of(&parts.headers) {
+        let demanded = parts.extensions.get::<ReadAfter>();
+        let demanded = demanded.map(|ReadAfter(position)| *position);
+        if let Some(position) = demanded.max(of(&parts.headers)) {
             state.store = state.store.reading(Some(position));
         }
         Ok(Self(state))

@@ -1,7 +1,7 @@
 //! Representations: what the JSON looks like.
 
 use crate::fields::FieldSet;
-use crate::finish::Version;
+use crate::page::Version;
 use crate::problem::Problem;
 use axum::Json;
 use axum::response::{IntoResponse, Response};

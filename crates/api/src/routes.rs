@@ -5,6 +5,7 @@
 //! The tests compare the three.
 
 use crate::admit::admit;
+use crate::cached::Cached;
 use crate::finish::finish;
 use crate::problem::{Kind, Problem, ProblemDocument};
 use crate::site::Site;
@@ -129,17 +130,26 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 /// The public reads alone, for those who serve nothing else.
 pub fn router<S: Store>(state: ApiState<S>) -> Router {
-    fallbacks(reads().with_state(state)).layer(from_fn(finish))
+    let reads = layer_cached(reads().with_state(state.clone()), &state);
+    fallbacks(reads).layer(from_fn(finish))
 }
 
 /// The whole API.
 pub fn full_router<S: FullStore>(site: Site<S>) -> Router {
-    let reads = reads().with_state(site.api.clone());
+    let reads = layer_cached(reads().with_state(site.api.clone()), &site.api);
     let writes = writes().with_state(site.clone());
     let told =
         fallbacks(reads.merge(writes)).layer(from_fn_with_state(site.clone(), position::tell::<S>));
     let admitted = told.layer(from_fn_with_state(site, admit::<S>));
     admitted.layer(from_fn(finish))
+}
+
+fn layer_cached<S>(reads: Router, state: &ApiState<S>) -> Router {
+    let cached = Cached {
+        responses: state.responses.clone(),
+        clock: state.clock.clone(),
+    };
+    reads.route_layer(from_fn_with_state(cached, crate::cached::cached))
 }
 
 fn reads<S: Store>() -> Router<ApiState<S>> {

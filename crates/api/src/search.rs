@@ -1,5 +1,6 @@
 //! Full-text search: `GET /api/search`.
 
+use crate::cached::{Tagged, Tags};
 use crate::params::Params;
 use crate::position::Reading;
 use crate::problem::{Problem, ReadProblems};
@@ -51,7 +52,7 @@ pub(crate) struct SearchResults {
 pub(crate) async fn search<S: Store>(
     Reading(state): Reading<S>,
     RawQuery(query): RawQuery,
-) -> Result<Json<SearchResults>, Problem> {
+) -> Result<Tagged<Json<SearchResults>>, Problem> {
     let mut params = Params::parse(query.as_deref())?;
     let words = params.required_line("q", MAX_WORDS);
     let (genre, format) = (
@@ -88,6 +89,7 @@ pub(crate) async fn search<S: Store>(
         .page
         .next
         .map(|position| state.cursor_key.seal(&scope(words), position));
+    let tags = Tags::of_creators(found.page.items.iter().map(|hit| &hit.card));
     let items = found.page.items.into_iter();
     let items = items
         .map(|hit| select(&SearchHitView::from(hit), &fields))
@@ -97,10 +99,11 @@ pub(crate) async fn search<S: Store>(
         genres: facets.genres,
         formats: facets.formats,
     });
-    Ok(Json(SearchResults {
+    let results = SearchResults {
         items,
         next_cursor,
         corrected_query: found.corrected,
         facets,
-    }))
+    };
+    Ok(Tagged(tags, Json(results)))
 }

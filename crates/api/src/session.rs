@@ -1,5 +1,6 @@
 //! Sessions over HTTP: the cookie, the token in it, and the token that stands in for Fetch Metadata.
 
+use crate::cached::SessionLoad;
 use crate::problem::Problem;
 use crate::site::Site;
 use base64::Engine as _;
@@ -80,7 +81,7 @@ fn set_cookie(value: &str) -> HeaderValue {
     value
 }
 
-/// The session of a request, if it came with a live one; that it was used is noted now and then.
+/// The session of a request, if it came with a live one.
 pub(crate) async fn find<S: FullStore>(
     site: &Site<S>,
     headers: &HeaderMap,
@@ -88,17 +89,31 @@ pub(crate) async fn find<S: FullStore>(
     let Some(token) = SessionToken::of(headers) else {
         return Ok(None);
     };
+    let hash = token.hash();
+    match &site.api.sessions {
+        None => load(site, &hash).await,
+        Some(sessions) => {
+            let site = site.clone();
+            let loading: SessionLoad = Box::new(move || {
+                let site = site.clone();
+                Box::pin(async move { load(&site, &hash).await })
+            });
+            sessions.session(&hash, loading).await
+        }
+    }
+}
+
+/// The session of a token from the store; that it was used is noted now and then.
+async fn load<S: FullStore>(site: &Site<S>, token: &TokenHash) -> Result<Option<Session>, Problem> {
     let now = site.now();
-    let found = site.api.store.session(&token.hash(), now).await?;
-    if let Some(session) = &found
+    let mut found = site.api.store.session(token, now).await?;
+    if let Some(session) = &mut found
         && now - session.last_seen_at >= TOUCH
     {
         let idle = (now + site.shared.settings.session_idle).min(session.expires_at);
-        let touched = site
-            .api
-            .store
-            .touch_session(session.actor.session, idle, now);
-        touched.await?;
+        let id = session.actor.session;
+        site.api.store.touch_session(id, idle, now).await?;
+        (session.last_seen_at, session.idle_expires_at) = (now, idle);
     }
     Ok(found)
 }

@@ -1,5 +1,6 @@
 //! Profiles: `GET /api/users/{username}`.
 
+use crate::cached::{Tagged, Tags};
 use crate::params::{Params, bad_path};
 use crate::position::Reading;
 use crate::problem::{MissingProblem, Problem, ReadProblems};
@@ -7,6 +8,7 @@ use crate::represent::{PROFILE_FIELDS, ProfileView, Versioned};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery};
 use pitchey_model::Username;
+use pitchey_model::event::Tag;
 use pitchey_store::Store;
 
 /// Read a profile
@@ -27,7 +29,7 @@ pub(crate) async fn profile<S: Store>(
     Reading(state): Reading<S>,
     username: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
-) -> Result<Versioned, Problem> {
+) -> Result<Tagged<Versioned>, Problem> {
     let username = username_in(username)?;
     let mut params = Params::parse(query.as_deref())?;
     let fields = params.fields(PROFILE_FIELDS);
@@ -37,8 +39,10 @@ pub(crate) async fn profile<S: Store>(
         .profile(&username)
         .await?
         .ok_or_else(Problem::not_found)?;
+    let tags = Tags([Tag::user(profile.id)].into());
     let version = profile.version;
     Versioned::select(version, &ProfileView::from(profile), &fields)
+        .map(|answer| Tagged(tags, answer))
 }
 
 /// The `{username}` in the path.

@@ -119,6 +119,28 @@ where
         }
     }
 
+    /// The fresh value in memory, if it is there and nothing need be done about it: what [`get`](Self::get)
+    /// would give, without a source and without a future.
+    pub fn hit(&self, kind: Kind, key: &str) -> Option<Answer<V>> {
+        let inner = &*self.inner;
+        let now = inner.backplane.runtime().now();
+        let KindState { policy, stats, .. } = inner.kind(kind);
+        let entry = inner.memory.get(key)?;
+        let checks = inner.backplane.node().guards().has(Guard::MemoryChecksTags);
+        let hit = !policy.strict
+            && now < entry.early_from
+            && entry.judge(now, checks) == Verdict::Fresh
+            && inner.trusts(&entry, now);
+        if !hit {
+            return None;
+        }
+        stats.count(Counter::MemoryHit);
+        if entry.absent {
+            stats.count(Counter::Negative);
+        }
+        Some(Answer::new(entry, From::Memory, State::Fresh))
+    }
+
     /// Loads a key anew whether or not it is fresh, unless somebody is at it: for warming.
     /// Whether it was loaded, or was fresh for at least `fresh_for` anyway.
     pub async fn warm(

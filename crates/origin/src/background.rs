@@ -9,10 +9,11 @@ use pitchey_store_pg::PgStore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::caches::OriginCaches;
 use crate::config::{CountersConfig, DutiesConfig};
 use crate::counters::counters;
 use crate::duties::Duties;
-use crate::relay::{LogDeliveries, ROUND_TIMEOUT, Relay};
+use crate::relay::{Deliveries, ROUND_TIMEOUT, Relay};
 
 /// What ending takes beyond the deadlines of what is ended.
 const GRACE: Duration = Duration::from_secs(1);
@@ -24,6 +25,7 @@ pub struct Background {
     relay: Part,
     duties: Part,
     replicas: Part,
+    caches: Option<Part>,
 }
 
 /// A task that does not end by itself.
@@ -42,15 +44,20 @@ impl Background {
         store: &PgStore,
         counting: &CountersConfig,
         duties: &DutiesConfig,
+        caches: Option<&OriginCaches>,
         runtime: SystemRuntime,
     ) -> (impl Counters + 'static, Self) {
         let (counters, flusher) = counters(counting, store.clone(), runtime);
         let relay = Relay {
             outbox: store.clone(),
-            deliver: LogDeliveries,
+            deliver: Deliveries::new(store.clone(), caches.cloned()),
             runtime,
         };
         let duties = Duties::new(store.clone(), duties.clone(), runtime);
+        let following = caches.cloned().map(|caches| {
+            let store = store.clone();
+            Part::start("caches", Duration::ZERO, |stop| caches.run(store, stop))
+        });
         let flushing = counting.write_timeout() + counting.stop_timeout();
         let background = Self {
             runtime,
@@ -66,6 +73,7 @@ impl Background {
             duties: Part::start("duties", Duration::ZERO, |stop| async move {
                 stop.run_until_cancelled(duties.run()).await;
             }),
+            caches: following,
         };
         (counters, background)
     }
@@ -76,6 +84,7 @@ impl Background {
             _ = self.flusher.task.join_next() => self.flusher.name,
             _ = self.relay.task.join_next() => self.relay.name,
             _ = self.duties.task.join_next() => self.duties.name,
+            name = ended(&mut self.caches) => name,
             _ = self.replicas.task.join_next() => self.replicas.name,
         }
     }
@@ -87,6 +96,20 @@ impl Background {
         self.replicas.end(self.runtime).await;
         self.flusher.end(self.runtime).await;
         self.relay.end(self.runtime).await;
+        if let Some(caches) = self.caches {
+            caches.end(self.runtime).await;
+        }
+    }
+}
+
+/// The name of a part once it has ended; a part that there is not never ends.
+async fn ended(part: &mut Option<Part>) -> &'static str {
+    match part {
+        Some(part) => {
+            part.task.join_next().await;
+            part.name
+        }
+        None => std::future::pending().await,
     }
 }
 

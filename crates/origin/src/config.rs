@@ -12,6 +12,7 @@ use pitchey_telemetry::LogConfig;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
+mod cache;
 mod counters;
 mod duties;
 mod http;
@@ -23,6 +24,7 @@ mod redact;
 mod rules;
 mod sessions;
 
+pub use cache::{CacheConfig, KindConfig};
 pub use counters::CountersConfig;
 pub use duties::DutiesConfig;
 pub use http::HttpConfig;
@@ -58,6 +60,8 @@ pub struct Config {
     pub counters: CountersConfig,
     /// What is done to the database from time to time.
     pub duties: DutiesConfig,
+    /// What is kept of answers and sessions.
+    pub cache: CacheConfig,
 }
 
 /// The `metrics` section.
@@ -167,6 +171,7 @@ impl Config {
         let overload = layers.section("overload", &mut problems);
         let counters = layers.section("counters", &mut problems);
         let duties = layers.section("duties", &mut problems);
+        let cache = layers.section("cache", &mut problems);
         layers.finish(&mut problems);
 
         let config = Self {
@@ -181,6 +186,7 @@ impl Config {
             overload,
             counters,
             duties,
+            cache,
         };
         // What could not be read has its default, and that breaks rules, too: saying so helps nobody.
         let mut broken_rules = Vec::new();
@@ -211,6 +217,7 @@ impl Config {
         self.overload.validate(problems);
         self.counters.validate(problems);
         self.duties.validate(problems);
+        self.cache.validate(problems);
     }
 
     /// What an operator can choose of the API's behaviour.

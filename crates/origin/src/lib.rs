@@ -6,6 +6,7 @@
 
 pub mod background;
 mod backoff;
+pub mod caches;
 mod chain;
 pub mod cli;
 pub mod client_address;
@@ -19,6 +20,7 @@ pub mod pipeline;
 pub mod relay;
 pub mod serve;
 pub mod server;
+mod sessions;
 pub mod signals;
 
 pub use config::Config;

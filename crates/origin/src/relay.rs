@@ -11,12 +11,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pitchey_runtime::{Clock, Random, Timer, timeout};
-use pitchey_store::StoreError;
+use pitchey_store::{Freshness as _, StoreError};
 use pitchey_store_pg::{OutboxEvent, OutboxStatus, OutboxTag, PgStore, RelayRound};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
+use crate::caches::OriginCaches;
 use crate::chain::Chain;
 
 /// Rows that were delivered. Label: `kind` (`tags`, `events`).
@@ -69,17 +70,35 @@ pub trait Deliver: Send + Sync + 'static {
     fn events(&self, events: Vec<OutboxEvent>) -> impl Future<Output = Vec<i64>> + Send;
 }
 
-/// Delivers to the log alone: there is neither a cache nor a hub behind this origin.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LogDeliveries;
+/// Delivers tags to the caches. Events go to the log alone: there is no hub behind this origin.
+#[derive(Clone)]
+pub struct Deliveries {
+    store: PgStore,
+    caches: Option<OriginCaches>,
+}
 
-impl Deliver for LogDeliveries {
+impl Deliveries {
+    /// To these caches, if there are any. `store` tells where in its log the changes stand.
+    pub fn new(store: PgStore, caches: Option<OriginCaches>) -> Self {
+        Self { store, caches }
+    }
+}
+
+impl Deliver for Deliveries {
     async fn tags(&self, tags: Vec<OutboxTag>) -> Vec<i64> {
-        let log = |tag: OutboxTag| {
-            tracing::debug!(id = tag.id, tag = tag.tag, "tag delivered");
-            tag.id
+        let ids = tags.iter().map(|tag| tag.id).collect();
+        let Some(caches) = &self.caches else {
+            return ids;
         };
-        tags.into_iter().map(log).collect()
+        // Without the position a cache might be filled from a replica that has not seen the changes.
+        let Ok(position) = self.store.written_position().await else {
+            return Vec::new();
+        };
+        if caches.deliver(&tags, position).await {
+            ids
+        } else {
+            Vec::new()
+        }
     }
 
     async fn events(&self, events: Vec<OutboxEvent>) -> Vec<i64> {

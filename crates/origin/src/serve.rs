@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::background::Background;
+use crate::caches::OriginCaches;
 use crate::config::Config;
 use crate::overload::FrontDoor;
 use crate::passwords::Argon2Passwords;
@@ -25,6 +26,9 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// How long the start waits for the database to tell its schema and its limits.
 const CHECKS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the end waits for refreshes that go on behind the answers.
+const REFRESHES_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long the end waits for connections of the pool that are still in use.
 const POOL_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -59,8 +63,18 @@ pub async fn serve(
     let cursor_key = CursorKey::new(config.cursor.key.expose_secret().as_bytes())
         .context("cursor.key is too short")?;
 
-    let (counters, mut background) =
-        Background::start(&store, &config.counters, &config.duties, runtime);
+    let caches = OriginCaches::new(&config.cache, runtime)?;
+    let store = match &caches {
+        Some(caches) => store.with_invalidation(caches.invalidation()),
+        None => store,
+    };
+    let (counters, mut background) = Background::start(
+        &store,
+        &config.counters,
+        &config.duties,
+        caches.as_ref(),
+        runtime,
+    );
     let passwords = Argon2Passwords::start(&config.passwords, runtime)
         .context("no threads to hash passwords on")?;
     let readiness = Readiness::default();
@@ -71,6 +85,10 @@ pub async fn serve(
         readiness.clone(),
         VERSION,
     );
+    let api = match &caches {
+        Some(caches) => api.with_caches(caches.responses(), caches.sessions()),
+        None => api,
+    };
     let limits = RequestLimits {
         timeout: config.http.request_timeout(),
         max_body_bytes: config.http.max_body_bytes,
@@ -99,11 +117,14 @@ pub async fn serve(
     // What runs beside the server ends with it, when the set is dropped.
     let mut beside = JoinSet::new();
     beside.spawn(upkeep(metrics.clone(), runtime));
-    let pool = store.clone();
+    let (pool, recorded) = (store.clone(), caches.clone());
     beside.spawn(metrics_server::run(
         metrics_listener,
         metrics_server::router(metrics, move || {
             pool.record_pool_metrics();
+            if let Some(caches) = &recorded {
+                caches.record_metrics();
+            }
             door.record_metrics();
         }),
         runtime,
@@ -131,6 +152,9 @@ pub async fn serve(
     let (cut, broken) = tokio::join!(serving, stopping);
     if cut > 0 {
         tracing::warn!(connections = cut, "requests in flight took too long");
+    }
+    if let Some(caches) = &caches {
+        caches.finish(REFRESHES_TIMEOUT).await;
     }
     background.stop().await;
     if timeout(&runtime, POOL_CLOSE_TIMEOUT, store.close())

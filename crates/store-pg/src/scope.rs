@@ -5,6 +5,7 @@
 //! that is spawned begins without one; whoever works there for a request, or for several, brings a scope.
 
 use pitchey_resilience::Deadline;
+use pitchey_runtime::Monotonic;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,8 +20,13 @@ pub struct RequestScope(Arc<Request>);
 
 #[derive(Debug)]
 struct Request {
-    id: String,
+    id: Arc<str>,
     deadline: Deadline,
+    cost: Arc<Cost>,
+}
+
+#[derive(Debug, Default)]
+struct Cost {
     statements: AtomicU64,
     nanoseconds: AtomicU64,
 }
@@ -37,12 +43,26 @@ pub struct DatabaseUsage {
 
 impl RequestScope {
     /// A request whose statements are of use until `deadline`; `id` stands in the log of slow ones.
-    pub fn new(id: impl Into<String>, deadline: Deadline) -> Self {
+    pub fn new(id: impl Into<Arc<str>>, deadline: Deadline) -> Self {
         Self(Arc::new(Request {
             id: id.into(),
             deadline,
-            statements: AtomicU64::new(0),
-            nanoseconds: AtomicU64::new(0),
+            cost: Arc::default(),
+        }))
+    }
+
+    /// The request that the running task works for, or one that nobody waits for.
+    pub fn current_or_nobody(now: Monotonic) -> Self {
+        Self::current().unwrap_or_else(|| Self::new("-", Deadline::at(now)))
+    }
+
+    /// The same request with another deadline, for work that others wait for, too.
+    #[must_use]
+    pub fn until(&self, deadline: Deadline) -> Self {
+        Self(Arc::new(Request {
+            id: self.0.id.clone(),
+            deadline,
+            cost: self.0.cost.clone(),
         }))
     }
 
@@ -55,8 +75,8 @@ impl RequestScope {
     /// What its statements have cost so far.
     pub fn usage(&self) -> DatabaseUsage {
         DatabaseUsage {
-            statements: self.0.statements.load(Ordering::Relaxed),
-            time: Duration::from_nanos(self.0.nanoseconds.load(Ordering::Relaxed)),
+            statements: self.0.cost.statements.load(Ordering::Relaxed),
+            time: Duration::from_nanos(self.0.cost.nanoseconds.load(Ordering::Relaxed)),
         }
     }
 
@@ -75,7 +95,13 @@ impl RequestScope {
 
     pub(crate) fn count(&self, statements: u64, time: Duration) {
         let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.0.statements.fetch_add(statements, Ordering::Relaxed);
-        self.0.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        self.0
+            .cost
+            .statements
+            .fetch_add(statements, Ordering::Relaxed);
+        self.0
+            .cost
+            .nanoseconds
+            .fetch_add(nanoseconds, Ordering::Relaxed);
     }
 }

@@ -13,10 +13,11 @@ use serde::de::DeserializeOwned;
 const PREFIX: &str = "PITCHEY_";
 
 /// Variables that everyone knows, and the keys they stand for.
-const WELL_KNOWN: [(&str, &str); 1] = [("DATABASE_URL", "database.url")];
+const WELL_KNOWN: [(&str, &str); 2] =
+    [("DATABASE_URL", "database.url"), ("REDIS_URL", "cache.url")];
 
 /// Values that no message shows, and that are text whatever they look like.
-const SECRETS: [&str; 2] = ["database.url", "cursor.key"];
+const SECRETS: [&str; 3] = ["database.url", "cursor.key", "cache.url"];
 
 /// Has secrets in it: no message shows what was found there or below.
 const WITH_SECRETS: &str = "database.replicas";

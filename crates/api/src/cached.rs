@@ -1,0 +1,401 @@
+//! Answers that anyone may read, from the cache: ready to be sent, under the tags of what they are made of.
+//!
+//! The layer [`cached`] stands between the handlers of the public reads and everything else. Its key is the
+//! address in one spelling; what it keeps is the handler's answer, whatever coding a client asks for.
+//! What must not be old for one who wrote is decided by invalidation: a handler names in [`Tags`] what its
+//! answer is made of, and whatever changes any of it raises the tag before it is acknowledged.
+
+use crate::finish::page_of;
+use crate::page::{Page, Version};
+use crate::problem::{Kind, Problem};
+use axum::body::{Body, Bytes};
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use pitchey_cache::{Answer, GetError, Load, Loaded, Source, State as Freshness, Value};
+use pitchey_model::event::Tag;
+use pitchey_model::{Genre, PitchCard, PitchId, WalPosition};
+use pitchey_runtime::Clock;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ports::Boxed;
+
+/// The kinds of answers that are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ResponseKind {
+    /// A pitch.
+    PitchDetail,
+    /// A list of pitches.
+    PitchList,
+    /// Finds.
+    Search,
+    /// A profile.
+    UserProfile,
+}
+
+impl ResponseKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::PitchDetail,
+        Self::PitchList,
+        Self::Search,
+        Self::UserProfile,
+    ];
+
+    /// Its name in keys, figures and the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PitchDetail => "pitch_detail",
+            Self::PitchList => "pitch_list",
+            Self::Search => "search",
+            Self::UserProfile => "user_profile",
+        }
+    }
+}
+
+/// A cached answer: a page, or that there is nothing.
+#[derive(Debug)]
+pub struct CachedResponse(Option<Arc<Page>>);
+
+impl Value for CachedResponse {
+    const SCHEMA: u16 = 1;
+
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        let Some(page) = &self.0 else {
+            return;
+        };
+        let short = |bytes: &mut Vec<u8>, text: &[u8]| {
+            let length = u8::try_from(text.len()).unwrap_or(u8::MAX);
+            bytes.push(length);
+            bytes.extend_from_slice(&text[..usize::from(length)]);
+        };
+        bytes.push(u8::from(page.version.is_some()));
+        let version = page.version.map_or(0, |Version(version)| version);
+        bytes.extend_from_slice(&version.to_le_bytes());
+        short(bytes, page.hash.as_bytes());
+        short(bytes, page.content_type.as_bytes());
+        bytes.extend_from_slice(&page.body);
+    }
+
+    fn decode(mut bytes: Bytes) -> Option<Self> {
+        if bytes.is_empty() {
+            return Some(Self(None));
+        }
+        let has_version = take(&mut bytes, 1)?[0];
+        let version = i64::from_le_bytes(take(&mut bytes, 8)?[..].try_into().ok()?);
+        let version = match has_version {
+            0 => None,
+            1 => Some(Version(version)),
+            _ => return None,
+        };
+        let mut short = || {
+            let length = take(&mut bytes, 1)?[0];
+            take(&mut bytes, usize::from(length))
+        };
+        let hash = String::from_utf8(short()?.to_vec()).ok()?;
+        let content_type = HeaderValue::from_bytes(&short()?).ok()?;
+        let page = Page::of(version, content_type, hash.into(), bytes, true);
+        Some(Self(Some(Arc::new(page))))
+    }
+
+    /// The body once more for the codings that clients will ask for, which are half of it together.
+    fn weight(&self) -> usize {
+        let page = |page: &Arc<Page>| 400 + page.body.len() + page.body.len() / 2;
+        self.0.as_ref().map_or(0, page)
+    }
+}
+
+fn take(bytes: &mut Bytes, length: usize) -> Option<Bytes> {
+    (bytes.len() >= length).then(|| bytes.split_to(length))
+}
+
+/// Where answers are kept.
+pub trait Responses: Send + Sync + 'static {
+    /// The fresh answer in memory that nobody need refresh, if there is one.
+    fn hit(&self, kind: ResponseKind, key: &str) -> Option<Answer<CachedResponse>>;
+
+    /// The answer from wherever it is, else from its handler.
+    fn get<'a>(
+        &'a self,
+        kind: ResponseKind,
+        key: &'a str,
+        handler: Handler,
+    ) -> Boxed<'a, Result<Answer<CachedResponse>, GetError<Problem>>>;
+
+    /// Loads an answer behind everything else, unless it is fresh; whether it is now.
+    fn warm<'a>(&'a self, kind: ResponseKind, key: &'a str, handler: Handler) -> Boxed<'a, bool>;
+}
+
+/// Where sessions are kept, by the hash of their token.
+pub trait SessionCache: Send + Sync + 'static {
+    /// The session as it is now, from wherever that is known, else from `load`.
+    fn session<'a>(
+        &'a self,
+        token: &'a pitchey_store::accounts::TokenHash,
+        load: SessionLoad,
+    ) -> Boxed<'a, Result<Option<pitchey_store::accounts::Session>, Problem>>;
+}
+
+/// Loads a session from the store.
+pub type SessionLoad = Box<
+    dyn Fn() -> Boxed<'static, Result<Option<pitchey_store::accounts::Session>, Problem>>
+        + Send
+        + Sync,
+>;
+
+/// What an answer is made of, beside what its address says: a handler puts it into its response.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tags(pub(crate) BTreeSet<Tag>);
+
+impl Tags {
+    /// The names of creators that these cards show.
+    pub(crate) fn of_creators<'a>(cards: impl Iterator<Item = &'a PitchCard>) -> Self {
+        Self(cards.map(|card| Tag::creator(card.creator.id)).collect())
+    }
+}
+
+/// An answer and what it is made of.
+pub(crate) struct Tagged<T>(pub(crate) Tags, pub(crate) T);
+
+impl<T: IntoResponse> IntoResponse for Tagged<T> {
+    fn into_response(self) -> Response {
+        let mut response = self.1.into_response();
+        response.extensions_mut().insert(self.0);
+        response
+    }
+}
+
+/// Which writes a load must have seen: what keeps a cache says so.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReadAfter(pub(crate) WalPosition);
+
+/// The answer that a page of the cache makes; the outermost layer sends it.
+#[derive(Debug, Clone)]
+pub(crate) struct Ready(pub(crate) Arc<Page>);
+
+/// A public read of the API, as the cache asks for it.
+#[derive(Clone)]
+pub struct Handler {
+    kind: ResponseKind,
+    tags: Vec<Box<str>>,
+    parts: Parts,
+    next: Next,
+}
+
+impl std::fmt::Debug for Handler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handler")
+            .field("uri", &self.parts.uri)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Source<CachedResponse, Problem> for Handler {
+    fn tags(&self) -> Vec<Box<str>> {
+        self.tags.clone()
+    }
+
+    fn discovers(&self) -> &'static [&'static str] {
+        match self.kind {
+            ResponseKind::UserProfile => &["user"],
+            _ => &["creator"],
+        }
+    }
+
+    async fn load(&self, load: Load) -> Result<Loaded<CachedResponse>, Problem> {
+        let mut parts = self.parts.clone();
+        parts
+            .extensions
+            .insert(ReadAfter(WalPosition(load.position.0)));
+        let request = Request::from_parts(parts, Body::empty());
+        let mut response = self.next.clone().run(request).await;
+        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            return if problem.kind() == Kind::NotFound {
+                Ok(Loaded {
+                    value: CachedResponse(None),
+                    absent: true,
+                    tags: Vec::new(),
+                })
+            } else {
+                Err(problem)
+            };
+        }
+        let (mut parts, body) = response.into_parts();
+        let tags = parts.extensions.remove::<Tags>().unwrap_or_default().0;
+        let page = page_of(&mut parts, body, true).await?;
+        Ok(Loaded {
+            value: CachedResponse(Some(Arc::new(page))),
+            absent: false,
+            tags: tags.iter().map(|tag| tag.as_str().into()).collect(),
+        })
+    }
+}
+
+/// What the layer needs.
+#[derive(Clone)]
+pub(crate) struct Cached {
+    pub(crate) responses: Option<Arc<dyn Responses>>,
+    pub(crate) clock: Arc<dyn Clock + Send + Sync>,
+}
+
+/// Marks a request that comes from the warming plan.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Warming;
+
+pub(crate) async fn cached(State(cached): State<Cached>, request: Request, next: Next) -> Response {
+    let Some(responses) = &cached.responses else {
+        return next.run(request).await;
+    };
+    let Some((kind, key)) = key_of(&request) else {
+        return next.run(request).await;
+    };
+    let warms = request.extensions().get::<Warming>().is_some();
+    if !warms && let Some(answer) = responses.hit(kind, &key) {
+        return respond(&answer, &*cached.clock);
+    }
+    let handler = Handler {
+        kind,
+        tags: tags_of(kind, request.uri()),
+        parts: bare(request.into_parts().0),
+        next,
+    };
+    if warms {
+        let done = responses.warm(kind, &key, handler).await;
+        let status = if done {
+            StatusCode::NO_CONTENT
+        } else {
+            StatusCode::ACCEPTED
+        };
+        return status.into_response();
+    }
+    match responses.get(kind, &key, handler).await {
+        Ok(answer) => respond(&answer, &*cached.clock),
+        Err(GetError::Load(problem)) => problem.into_response(),
+        Err(GetError::Timeout) => Problem::unavailable(Duration::from_secs(1)).into_response(),
+    }
+}
+
+/// What a handler of a public read may look at: nothing of the one who asks.
+fn bare(mut parts: Parts) -> Parts {
+    parts.method = Method::GET;
+    parts.headers = HeaderMap::new();
+    parts
+}
+
+fn respond(answer: &Answer<CachedResponse>, clock: &(impl Clock + ?Sized)) -> Response {
+    let mut response = match &answer.value().0 {
+        None => Problem::not_found().into_response(),
+        Some(page) => {
+            let mut response = Response::new(Body::empty());
+            response.extensions_mut().insert(Ready(page.clone()));
+            response
+        }
+    };
+    let headers = response.headers_mut();
+    let (short, long) = status(answer, clock);
+    headers.insert("x-cache-status", HeaderValue::from_static(short));
+    if let Ok(long) = HeaderValue::try_from(long) {
+        headers.insert("cache-status", long);
+    }
+    response
+}
+
+/// Where the answer came from, in a word and as of RFC 9211.
+fn status(
+    answer: &Answer<CachedResponse>,
+    clock: &(impl Clock + ?Sized),
+) -> (&'static str, String) {
+    use pitchey_cache::From;
+    let now = clock.now();
+    let ttl = answer.entry.fresh_for(now).as_secs();
+    let detail = match answer.from {
+        From::Memory => "memory",
+        From::Shared => "redis",
+        From::Source => "origin",
+        From::Coalesced => "coalesced",
+    };
+    let (word, how) = match (answer.state, answer.from) {
+        (Freshness::Fresh, From::Source) => ("MISS", "fwd=miss; stored".to_owned()),
+        (Freshness::Fresh, From::Coalesced) => ("HIT", format!("fwd=miss; collapsed; ttl={ttl}")),
+        (Freshness::Fresh, _) => ("HIT", format!("hit; ttl={ttl}")),
+        (Freshness::Stale, _) => {
+            let age = answer.entry.age(now).as_secs();
+            ("STALE", format!("hit; ttl=-{}", age.max(1)))
+        }
+        (Freshness::StaleOnError | Freshness::Unverified, _) => {
+            ("STALE", "hit; fwd=stale; fwd-status=503".to_owned())
+        }
+    };
+    (word, format!("pitchey-origin; {how}; detail={detail}"))
+}
+
+/// The kind and the one key of what a request asks for, if its answer is kept.
+fn key_of(request: &Request) -> Option<(ResponseKind, String)> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return None;
+    }
+    let route = request.extensions().get::<MatchedPath>()?;
+    let kind = match route.as_str() {
+        "/api/pitches" | "/api/pitches/trending" | "/api/pitches/new" | "/api/pitches/public" => {
+            ResponseKind::PitchList
+        }
+        "/api/pitches/{id}" => ResponseKind::PitchDetail,
+        "/api/search" => ResponseKind::Search,
+        "/api/users/{username}" => ResponseKind::UserProfile,
+        _ => return None,
+    };
+    let uri = request.uri();
+    let mut key = String::with_capacity(96);
+    key.push_str(kind.name());
+    key.push(':');
+    key.push_str(uri.path());
+    if let Some(query) = uri.query() {
+        key.push('?');
+        if query.contains('&') {
+            let mut pairs: Vec<&str> = query.split('&').collect();
+            pairs.sort_unstable();
+            for (n, pair) in pairs.into_iter().enumerate() {
+                if n > 0 {
+                    key.push('&');
+                }
+                key.push_str(pair);
+            }
+        } else {
+            key.push_str(query);
+        }
+    }
+    Some((kind, key))
+}
+
+/// The tags that the address of an answer tells, before its handler is asked.
+fn tags_of(kind: ResponseKind, uri: &Uri) -> Vec<Box<str>> {
+    let tag = match kind {
+        ResponseKind::PitchDetail => {
+            let id = uri.path().rsplit('/').next().and_then(|id| id.parse().ok());
+            id.map(|id| Tag::pitch(PitchId(id)))
+        }
+        ResponseKind::PitchList => Some(genre_of(uri).map_or_else(Tag::lists, Tag::genre)),
+        ResponseKind::Search => Some(Tag::search()),
+        ResponseKind::UserProfile => {
+            let name = uri
+                .path()
+                .rsplit('/')
+                .next()
+                .and_then(|name| name.parse().ok());
+            name.as_ref().map(Tag::username)
+        }
+    };
+    tag.iter().map(|tag| tag.as_str().into()).collect()
+}
+
+fn genre_of(uri: &Uri) -> Option<Genre> {
+    let mut pairs = uri.query()?.split('&');
+    pairs
+        .find_map(|pair| pair.strip_prefix("genre="))?
+        .parse()
+        .ok()
+}

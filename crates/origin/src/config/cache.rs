@@ -1,0 +1,181 @@
+//! The `cache` section.
+
+use std::time::Duration;
+
+use pitchey_cache::{Policy, Unverified};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+
+use super::{Rules, redact};
+
+/// What is kept of answers and sessions, where, and for how long.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheConfig {
+    /// Redis, which all origins share: `redis://:password@host:port/0`, or `rediss://` over TLS. Without it
+    /// nothing is kept, unless `alone` is set.
+    #[serde(serialize_with = "redact::url")]
+    pub url: SecretString,
+    /// There is one origin and no Redis: it keeps answers in its memory alone.
+    pub alone: bool,
+    /// What the keys in Redis begin with.
+    pub prefix: String,
+    /// Memory for answers, in MiB.
+    pub memory_mib: u64,
+    /// How long a call to Redis may take.
+    pub timeout_ms: u64,
+    /// How long what is in memory is trusted after the last proof that no invalidation was missed: how far
+    /// an origin that is cut off from Redis may lag behind the others.
+    pub silence_ms: u64,
+    /// Whether the front page is loaded before it is asked for.
+    pub warm: bool,
+    /// `GET /api/pitches/{id}`.
+    pub pitch_detail: KindConfig,
+    /// Lists of pitches.
+    pub pitch_list: KindConfig,
+    /// Searches.
+    pub search: KindConfig,
+    /// Profiles.
+    pub user_profile: KindConfig,
+    /// Sessions, by the hash of their token.
+    pub session: KindConfig,
+}
+
+/// The times of one kind, in seconds; what is not given has the default of the kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KindConfig {
+    /// How long a copy stays in memory before Redis is asked again.
+    pub memory_s: Option<u64>,
+    /// How long it is fresh in Redis.
+    pub shared_s: Option<u64>,
+    /// How long it is fresh in all tiers together.
+    pub fresh_s: Option<u64>,
+    /// How long it may be served after that while one refreshes it.
+    pub stale_while_revalidate_s: Option<u64>,
+    /// How long it may be served after that when loading fails.
+    pub stale_if_error_s: Option<u64>,
+    /// How long it is remembered that there is nothing.
+    pub negative_s: Option<u64>,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self {
+            url: SecretString::default(),
+            alone: false,
+            prefix: "pitchey:".to_owned(),
+            memory_mib: 256,
+            timeout_ms: 50,
+            silence_ms: 1_000,
+            warm: true,
+            pitch_detail: KindConfig::default(),
+            pitch_list: KindConfig::default(),
+            search: KindConfig::default(),
+            user_profile: KindConfig::default(),
+            session: KindConfig::default(),
+        }
+    }
+}
+
+/// Memory, Redis, all, stale-while-revalidate, stale-if-error, negative: in seconds.
+type Defaults = [u64; 6];
+
+const PITCH_DETAIL: Defaults = [30, 180, 1800, 60, 3600, 10];
+const PITCH_LIST: Defaults = [30, 180, 300, 60, 3600, 10];
+const SEARCH: Defaults = [15, 180, 300, 30, 600, 10];
+const USER_PROFILE: Defaults = [60, 300, 3600, 300, 3600, 10];
+const SESSION: Defaults = [10, 60, 60, 0, 0, 5];
+
+impl KindConfig {
+    fn policy(self, defaults: Defaults) -> Policy {
+        let given = [
+            self.memory_s,
+            self.shared_s,
+            self.fresh_s,
+            self.stale_while_revalidate_s,
+            self.stale_if_error_s,
+            self.negative_s,
+        ];
+        let time = |n: usize| Duration::from_secs(given[n].unwrap_or(defaults[n]));
+        Policy {
+            memory: time(0),
+            shared: time(1),
+            fresh: time(2),
+            stale_while_revalidate: time(3),
+            stale_if_error: time(4),
+            negative: time(5),
+            ..Policy::default()
+        }
+    }
+}
+
+impl CacheConfig {
+    /// Whether anything is kept.
+    pub fn is_on(&self) -> bool {
+        self.alone || self.has_redis()
+    }
+
+    /// Whether there is a Redis.
+    pub fn has_redis(&self) -> bool {
+        !self.url.expose_secret().is_empty()
+    }
+
+    /// The policies of answers, with their names.
+    pub fn response_policies(&self) -> Vec<(&'static str, Policy)> {
+        use pitchey_api::ResponseKind;
+        let policy = |kind: ResponseKind| match kind {
+            ResponseKind::PitchDetail => self.pitch_detail.policy(PITCH_DETAIL),
+            ResponseKind::PitchList => self.pitch_list.policy(PITCH_LIST),
+            ResponseKind::Search => self.search.policy(SEARCH),
+            ResponseKind::UserProfile => self.user_profile.policy(USER_PROFILE),
+        };
+        let kinds = ResponseKind::ALL.into_iter();
+        kinds.map(|kind| (kind.name(), policy(kind))).collect()
+    }
+
+    /// The policy of sessions: each use is checked against the numbers in Redis, and without them the
+    /// database is asked.
+    pub fn session_policy(&self) -> Policy {
+        Policy {
+            strict: true,
+            unverified: Unverified::Load,
+            early_refresh: 0.0,
+            ..self.session.policy(SESSION)
+        }
+    }
+
+    /// How long a call to Redis may take.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms)
+    }
+
+    /// How long memory is trusted without proof.
+    pub fn silence(&self) -> Duration {
+        Duration::from_millis(self.silence_ms)
+    }
+
+    pub(super) fn validate(&self, problems: &mut Vec<String>) {
+        let mut rules = Rules::of("cache", problems);
+        rules.range("memory_mib", self.memory_mib, 1, 1 << 20);
+        rules.range("timeout_ms", self.timeout_ms, 1, 10_000);
+        rules.range("silence_ms", self.silence_ms, 500, 60_000);
+        let url = self.url.expose_secret();
+        let is_redis = ["redis://", "rediss://"]
+            .iter()
+            .any(|scheme| url.starts_with(scheme));
+        if self.has_redis() && !is_redis {
+            rules.broken("url", "does not start with redis:// or rediss://");
+        }
+        if self.has_redis() && self.alone {
+            rules.broken("alone", "cache.url names a Redis, which others may share");
+        }
+        if self.prefix.is_empty() || self.prefix.len() > 64 {
+            rules.broken("prefix", "has 1 to 64 bytes");
+        }
+        for (name, policy) in self.response_policies() {
+            policy.validate(&format!("cache.{name}"), problems);
+        }
+        self.session_policy().validate("cache.session", problems);
+    }
+}
