@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match pitchey_ops::run(pitchey_ops::Cli::parse(), &mut std::io::stdout()).await {
+    let mut stdout = std::io::stdout();
+    // In a box, or the type of all that may run here would be deeper than the compiler follows.
+    match Box::pin(pitchey_ops::run(pitchey_ops::Cli::parse(), &mut stdout)).await {
         Ok(code) => code,
         Err(error) => {
             let error = format!("{error:#}");
