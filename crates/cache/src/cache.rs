@@ -153,7 +153,7 @@ where
             Wish::IfStale,
             None,
         );
-        matches!(lead.run().await, Some(Ok(_)))
+        matches!(lead.run().await, Some(Ok(answer)) if answer.state == State::Fresh)
     }
 
     async fn miss(
@@ -391,7 +391,8 @@ where
         let leading: futures::future::BoxFuture<'static, Option<Outcome<V, E>>> =
             Box::pin(lead.run());
         self.spawn(async move {
-            let refreshed = matches!(leading.await, Some(Ok(_)));
+            // What was given in an error's place is no refresh.
+            let refreshed = matches!(leading.await, Some(Ok(answer)) if answer.state == State::Fresh);
             if !refreshed {
                 // Whoever reads it next would only fail again.
                 runtime.sleep(REFRESH_PAUSE).await;
