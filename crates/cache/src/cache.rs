@@ -12,7 +12,7 @@ use crate::backplane::{Backplane, World};
 use crate::entry::{Entry, Source, Value, Verdict};
 use crate::flight::{Flights, Leader, Outcome, Role, Waited};
 use crate::guard::Guard;
-use crate::lead::{Lead, Purpose};
+use crate::lead::{Lead, Purpose, Waiting};
 use crate::memory::Memory;
 use crate::node::Keeps;
 use crate::policy::{Policy, refreshes_early};
@@ -175,7 +175,13 @@ where
             let cells = || inner.cells(&source.tags(), source.discovers());
             match inner.enter(key, cells, begun) {
                 Role::Lead(leader) => leader,
-                Role::Wait(waiter) => match timeout(runtime, policy.hard_timeout, waiter).await {
+                Role::Wait(waiter) => match timeout(
+                    runtime,
+                    policy.hard_timeout,
+                    Waiting::new(inner, waiter),
+                )
+                .await
+                {
                     Ok(Waited::Lead(leader)) => leader,
                     Ok(Waited::Outcome(outcome)) => return inner.coalesced(kind, outcome),
                     Err(_) => {

@@ -1,7 +1,9 @@
 //! What the leader of a flight does: ask the shared tier, load, fill, and begin again if what was
 //! loaded is old already.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +14,7 @@ use crate::backplane::World;
 use crate::build::{Unusable, encode, fill};
 use crate::cache::{Inner, Kind, KindState, MAX_KEY, MAX_TAGS};
 use crate::entry::{Entry, Load, Loaded, Source, Value, Verdict};
-use crate::flight::{Leader, Outcome};
+use crate::flight::{Leader, Outcome, Waited, Waiter};
 use crate::guard::Guard;
 use crate::memory::Memory;
 use crate::node::Begin;
@@ -554,8 +556,72 @@ where
     }
 }
 
-fn release_behind<V, E, M, S, R>(inner: &Arc<Inner<V, E, M, S, R>>, key: &Arc<str>, lease: Lease)
+/// One who waits for a flight; cut off as the last of it, it gives back the lease that was left.
+pub(crate) struct Waiting<V, E, M, S, R>
 where
+    V: Value,
+    E: Clone + Send + Sync + 'static,
+    M: Memory<V>,
+    S: Shared,
+    R: World,
+{
+    inner: Arc<Inner<V, E, M, S, R>>,
+    key: Arc<str>,
+    waiter: Waiter<V, E>,
+}
+
+impl<V, E, M, S, R> Waiting<V, E, M, S, R>
+where
+    V: Value,
+    E: Clone + Send + Sync + 'static,
+    M: Memory<V>,
+    S: Shared,
+    R: World,
+{
+    pub(crate) fn new(inner: &Arc<Inner<V, E, M, S, R>>, waiter: Waiter<V, E>) -> Self {
+        Self {
+            inner: inner.clone(),
+            key: waiter.key().clone(),
+            waiter,
+        }
+    }
+}
+
+impl<V, E, M, S, R> Future for Waiting<V, E, M, S, R>
+where
+    V: Value,
+    E: Clone + Send + Sync + 'static,
+    M: Memory<V>,
+    S: Shared,
+    R: World,
+{
+    type Output = Waited<V, E>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Waited<V, E>> {
+        Pin::new(&mut self.waiter).poll(context)
+    }
+}
+
+impl<V, E, M, S, R> Drop for Waiting<V, E, M, S, R>
+where
+    V: Value,
+    E: Clone + Send + Sync + 'static,
+    M: Memory<V>,
+    S: Shared,
+    R: World,
+{
+    fn drop(&mut self) {
+        if let Some(lease) = self.waiter.leave() {
+            release_behind(&self.inner, &self.key, lease);
+        }
+    }
+}
+
+pub(crate) fn release_behind<V, E, M, S, R>(
+    inner: &Arc<Inner<V, E, M, S, R>>,
+    key: &Arc<str>,
+    lease: Lease,
+) where
     V: Value,
     E: Clone + Send + Sync + 'static,
     M: Memory<V>,
