@@ -24,6 +24,7 @@ const SHARDS: usize = 32;
 pub(crate) struct Flights<V, E> {
     shards: [Mutex<Table<V, E>>; SHARDS],
     hasher: RandomState,
+    ended: AtomicU64,
 }
 
 type Table<V, E> = HashMap<Arc<str>, Arc<Flight<V, E>>, RandomState>;
@@ -60,7 +61,15 @@ impl<V, E> Flights<V, E> {
         Self {
             shards: std::array::from_fn(|_| Mutex::new(Table::default())),
             hasher: RandomState::new(),
+            ended: AtomicU64::new(0),
         }
+    }
+
+    /// How many loads have ended so far. Who finds a key neither in memory nor in flight, and this changed
+    /// since before the look at memory, may have looked at both at the wrong moments.
+    #[inline]
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// Joins the flight of a key if what comes of it will do, as `joins` says; else begins one.
@@ -128,6 +137,8 @@ impl<V, E> Flights<V, E> {
     /// Takes a flight out, unless another has taken its place.
     fn end(&self, key: &str, flight: &Arc<Flight<V, E>>) {
         let mut table = self.table(key);
+        // Under the lock: who finds the place empty finds this changed.
+        self.ended.fetch_add(1, Ordering::AcqRel);
         if table
             .get(key)
             .is_some_and(|other| Arc::ptr_eq(other, flight))

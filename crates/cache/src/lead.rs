@@ -3,6 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ where
     candidate: Option<Arc<Entry<V>>>,
     known: Vec<Box<str>>,
     awaited: bool,
+    /// Set once the one who asked was given something else.
+    answered: Option<Arc<AtomicBool>>,
     /// How often keys had been removed when the load began.
     removals: u64,
 }
@@ -116,8 +119,15 @@ where
             wish,
             candidate,
             awaited: false,
+            answered: None,
             removals: 0,
         }
+    }
+
+    /// The one who asked may be given something else meanwhile, which `answered` says then.
+    pub(crate) fn until(mut self, answered: Option<Arc<AtomicBool>>) -> Self {
+        self.answered = answered;
+        self
     }
 
     /// Leads to the end; `None` if somebody else is at it and nobody here waits.
@@ -187,7 +197,7 @@ where
             && self.inner.trusts(entry, now)
             && matches!(entry.judge(now, true), Verdict::Elapsed | Verdict::Fresh);
         good.then(|| {
-            self.count(Counter::MemoryHit);
+            self.count_answer(Counter::MemoryHit, entry);
             Answer::new(entry.clone(), From::Memory, State::Fresh)
         })
     }
@@ -440,17 +450,15 @@ where
         if keeps {
             self.keep(&entry);
         }
-        let counter = match self.purpose {
-            Purpose::Answer => Counter::Miss,
-            Purpose::EarlyRefresh => {
-                self.count(Counter::EarlyRefresh);
-                Counter::Refresh
-            }
-            Purpose::Refresh | Purpose::Warm => Counter::Refresh,
-        };
-        let mut answer = self.answer(entry, counter, State::Fresh);
-        answer.from = From::Source;
-        Step::Done(Ok(answer))
+        if self.answers() {
+            self.count_answer(Counter::Miss, &entry);
+        } else {
+            self.count(Counter::Refresh);
+        }
+        if self.purpose == Purpose::EarlyRefresh {
+            self.count(Counter::EarlyRefresh);
+        }
+        Step::Done(Ok(Answer::new(entry, From::Source, State::Fresh)))
     }
 
     async fn fill(
@@ -466,10 +474,7 @@ where
     }
 
     fn answer(&self, entry: Arc<Entry<V>>, counter: Counter, state: State) -> Answer<V> {
-        self.count(counter);
-        if entry.absent {
-            self.count(Counter::Negative);
-        }
+        self.count_answer(counter, &entry);
         let from = if self.awaited {
             From::Coalesced
         } else {
@@ -479,7 +484,28 @@ where
     }
 
     fn fail(&mut self, error: GetError<E>) -> Outcome<V, E> {
-        self.inner.instead(self.kind, self.candidate.clone(), error)
+        let candidate = self.candidate.clone();
+        if self.answers() {
+            self.inner.instead(self.kind, candidate, error)
+        } else {
+            self.inner.stand_in(self.kind, candidate, error)
+        }
+    }
+
+    /// Whether somebody waits for what comes of it: then it is counted among the answers.
+    fn answers(&self) -> bool {
+        let answered = self.answered.as_ref();
+        self.purpose == Purpose::Answer
+            && !answered.is_some_and(|answered| answered.load(Ordering::Relaxed))
+    }
+
+    fn count_answer(&self, counter: Counter, entry: &Entry<V>) {
+        if self.answers() {
+            self.count(counter);
+            if entry.absent {
+                self.count(Counter::Negative);
+            }
+        }
     }
 
     /// A lease that is not needed after all.
@@ -508,17 +534,8 @@ where
 
     /// Puts what was loaded or found into memory, unless its key was removed meanwhile.
     fn keep(&self, entry: &Arc<Entry<V>>) {
-        self.inner.keep(&self.key, entry);
-        // Looked at behind the keeping, so that no removal falls between the two.
-        if self.is_removed() {
-            self.inner.memory.remove(&self.key);
-        }
-    }
-
-    /// Whether keys were removed since the load began; which, does not matter enough to be kept.
-    fn is_removed(&self) -> bool {
-        let removals = self.inner.backplane.node().removals();
-        self.has(Guard::RemovalEndsLoads) && removals != self.removals
+        self.inner
+            .keep_unless_removed(&self.key, entry, self.removals);
     }
 
     fn state(&self) -> &KindState {

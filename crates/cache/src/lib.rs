@@ -14,6 +14,7 @@ mod guard;
 mod lead;
 mod many;
 mod memory;
+mod miss;
 mod node;
 mod policy;
 pub mod shared;
