@@ -23,6 +23,8 @@ pub mod sim;
 mod stamp;
 pub mod stats;
 mod tag;
+#[cfg(all(test, feature = "simulation"))]
+mod tests;
 
 pub use answer::{Answer, From, GetError, State};
 pub use backplane::{Backplane, NoShared, SHARED_BREAKER, World};
