@@ -17,6 +17,7 @@ mod memory;
 mod miss;
 mod node;
 mod policy;
+pub mod predict;
 pub mod shared;
 #[cfg(feature = "simulation")]
 pub mod sim;
@@ -25,6 +26,9 @@ pub mod stats;
 mod tag;
 #[cfg(all(test, feature = "simulation"))]
 mod tests;
+#[cfg(feature = "traces")]
+pub mod trace;
+pub mod warm;
 
 pub use answer::{Answer, From, GetError, State};
 pub use backplane::{Backplane, NoShared, SHARED_BREAKER, World};

@@ -18,6 +18,7 @@ use crate::memory::Memory;
 use crate::shared::{Shared, Wish};
 use crate::stats::Counter;
 use crate::tag::TagCell;
+use crate::warm::Warmth;
 
 impl<V, E, M, S, R> Cache<V, E, M, S, R>
 where
@@ -28,43 +29,49 @@ where
     R: World,
 {
     /// Sees to it that a key is fresh for at least `fresh_for` from now on, or as fresh as loading it now
-    /// makes it, unless somebody is at it: for warming. Whether it is.
+    /// makes it, unless somebody is at it: for warming.
     pub async fn warm(
         &self,
         kind: Kind,
         key: &str,
         fresh_for: Duration,
         source: impl Source<V, E>,
-    ) -> bool {
+    ) -> Warmth {
         let inner = &self.inner;
         let runtime = inner.backplane.runtime();
-        let now = runtime.now();
-        let lasts = |entry: &Entry<V>, now| entry.fresh_for(now) >= fresh_for;
-        if inner
-            .fresh(key, now)
-            .is_some_and(|entry| lasts(&entry, now))
-        {
-            return true;
+        if self.is_fresh(key, fresh_for) {
+            return Warmth::Fresh;
         }
         let source = Arc::new(source);
         // What the shared tier has may do. If it does not last, it is loaded in any case.
         for wish in [Wish::IfStale, Wish::Always] {
             let cells = || inner.cells(&source.tags(), source.discovers());
             let Some(leader) = inner.flights.lead(key, cells) else {
-                return false;
+                return Warmth::Busy;
             };
             let source = source.clone();
             let lead = Lead::new(inner, kind, source, leader, Purpose::Warm, wish, None);
             match lead.run().await {
                 Some(Ok(answer)) if answer.state == State::Fresh => {
-                    if answer.from == From::Source || lasts(&answer.entry, runtime.now()) {
-                        return true;
+                    if answer.from == From::Source {
+                        return Warmth::Loaded;
+                    }
+                    if answer.entry.fresh_for(runtime.now()) >= fresh_for {
+                        return Warmth::Found;
                     }
                 }
-                _ => return false,
+                None => return Warmth::Busy,
+                Some(_) => return Warmth::Failed,
             }
         }
-        false
+        Warmth::Failed
+    }
+
+    /// Whether memory has a key that is fresh for at least `fresh_for` from now on. Counts nothing.
+    pub fn is_fresh(&self, key: &str, fresh_for: Duration) -> bool {
+        let now = self.inner.backplane.runtime().now();
+        let entry = self.inner.fresh(key, now);
+        entry.is_some_and(|entry| entry.fresh_for(now) >= fresh_for)
     }
 
     /// `ended` is how many flights had ended before memory was looked at.

@@ -1,10 +1,11 @@
 //! Loads that take long, and what is too large to keep.
 
-use super::bed::{Bed, Text, from_memory, from_source, ms, policy, secs, served};
+use super::bed::{Bed, PAGE, Text, from_memory, from_source, ms, policy, secs, served};
 use crate::answer::{From, GetError, State};
 use crate::cache::{MAX_KEY, MAX_TAGS};
 use crate::policy::Policy;
 use crate::stats::Counter;
+use crate::warm::Warmth;
 
 #[test]
 fn after_the_soft_timeout_what_is_stale_is_served_and_the_load_goes_on_behind() {
@@ -104,18 +105,25 @@ fn warming_loads_what_is_missing_and_what_would_soon_expire_and_nothing_else() {
     let (peer, origin) = (bed.peer(policy()), bed.origin("one"));
     let warm = |fresh_for| {
         let (cache, origin) = (peer.cache.clone(), origin.clone());
-        bed.run(async move {
-            cache
-                .warm(super::bed::PAGE, "page/1", fresh_for, origin)
-                .await
-        })
+        bed.run(async move { cache.warm(PAGE, "page/1", fresh_for, origin).await })
     };
-    assert!(warm(secs(60)));
-    assert!(warm(secs(60)));
+    assert_eq!(warm(secs(60)), Warmth::Loaded);
+    assert_eq!(warm(secs(60)), Warmth::Fresh);
     assert_eq!(origin.loads(), 1);
     origin.set("two");
     bed.advance(secs(45));
-    assert!(warm(secs(60)), "it would only be fresh for 45 seconds");
+    let (other, of) = (bed.peer(policy()), origin.clone());
+    let found = bed.run(async move {
+        let cache = other.cache;
+        cache.warm(PAGE, "page/1", secs(40), of).await
+    });
+    assert_eq!(found, Warmth::Found);
+    let again = warm(secs(60));
+    assert_eq!(
+        again,
+        Warmth::Loaded,
+        "it would only be fresh for 45 seconds"
+    );
     assert_eq!(origin.loads(), 2);
     let answer = bed.run(peer.get("page/1", &origin)).expect("warm");
     assert_eq!(answer.value(), &Text("two".to_owned()));

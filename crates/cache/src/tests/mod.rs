@@ -14,3 +14,4 @@ mod many;
 mod properties;
 mod regressions;
 mod shared_tier;
+mod warming;
