@@ -2,10 +2,11 @@
 
 use crate::ApiState;
 use crate::params::Params;
+use crate::position::Reading;
 use crate::problem::{Problem, ReadProblems};
 use crate::represent::{PITCH_FIELDS, PitchView, select};
 use axum::Json;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use pitchey_model::{BrowseQuery, Format, Genre, Page, Shelf, Sort, Stage, Username};
 use pitchey_store::Store;
 use serde::Serialize;
@@ -65,7 +66,7 @@ struct ListParams {
     )
 )]
 pub(crate) async fn browse<S: Store>(
-    State(state): State<ApiState<S>>,
+    Reading(state): Reading<S>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<PitchList>, Problem> {
     let mut params = Params::parse(query.as_deref())?;
@@ -85,7 +86,7 @@ pub(crate) async fn browse<S: Store>(
     )
 )]
 pub(crate) async fn trending<S: Store>(
-    State(state): State<ApiState<S>>,
+    Reading(state): Reading<S>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<PitchList>, Problem> {
     let mut params = Params::parse(query.as_deref())?;
@@ -103,7 +104,7 @@ pub(crate) async fn trending<S: Store>(
     )
 )]
 pub(crate) async fn new<S: Store>(
-    State(state): State<ApiState<S>>,
+    Reading(state): Reading<S>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<PitchList>, Problem> {
     let mut params = Params::parse(query.as_deref())?;
@@ -121,7 +122,7 @@ pub(crate) async fn new<S: Store>(
     )
 )]
 pub(crate) async fn public<S: Store>(
-    State(state): State<ApiState<S>>,
+    Reading(state): Reading<S>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<PitchList>, Problem> {
     let params = Params::parse(query.as_deref())?;

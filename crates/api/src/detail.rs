@@ -1,11 +1,11 @@
 //! A pitch: `GET /api/pitches/{id}`, the public part.
 
-use crate::ApiState;
 use crate::extract::Id;
 use crate::params::Params;
+use crate::position::Reading;
 use crate::problem::{MissingProblem, Problem, ReadProblems};
 use crate::represent::{PITCH_DETAIL_FIELDS, PitchDetailView, Versioned};
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use pitchey_model::PitchId;
 use pitchey_store::Store;
 
@@ -26,7 +26,7 @@ use pitchey_store::Store;
     )
 )]
 pub(crate) async fn detail<S: Store>(
-    State(state): State<ApiState<S>>,
+    Reading(state): Reading<S>,
     Id(id): Id<PitchId>,
     RawQuery(query): RawQuery,
 ) -> Result<Versioned, Problem> {

@@ -27,6 +27,8 @@ mod notifications;
 mod once;
 mod params;
 pub mod ports;
+mod position;
+mod priority;
 pub mod problem;
 mod problems;
 mod protect;
@@ -43,6 +45,7 @@ mod tests;
 
 pub use cursor::CursorKey;
 pub use health::Readiness;
+pub use priority::priority_of;
 pub use problem::{Problem, RequestId};
 pub use routes::{full_router, openapi, router};
 pub use site::{ClientAddress, LimitSettings, Site, SiteSettings};

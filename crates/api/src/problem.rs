@@ -5,9 +5,11 @@
 
 use crate::ports::Busy;
 use crate::protect::protect;
+use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use pitchey_model::decide::{Conflict, Refusal};
+use pitchey_resilience::BreakerOpen;
 use pitchey_store::StoreError;
 use serde::Serialize;
 use std::time::Duration;
@@ -99,6 +101,8 @@ kinds! {
         "Something this answer needs cannot be reached just now. Try again after `Retry-After` seconds.";
     DeadlineExceeded = "deadline-exceeded", SERVICE_UNAVAILABLE, "Deadline exceeded",
         "The answer was not ready in the time this request has. Try again after `Retry-After` seconds.";
+    Overloaded = "overloaded", SERVICE_UNAVAILABLE, "Overloaded",
+        "There is more to do than can be done in time, and nothing has been done for this request. Try again after `Retry-After` seconds.";
 }
 
 /// One thing that is wrong with the input.
@@ -294,6 +298,15 @@ impl Problem {
         }
     }
 
+    /// There is too much to do; try again after a while.
+    pub fn overloaded(retry_after: Duration) -> Self {
+        let detail = "there is more to do than can be done in time";
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(Kind::Overloaded, detail)
+        }
+    }
+
     /// A fault of ours.
     pub fn internal() -> Self {
         Self::new(Kind::Internal, "something went wrong on our side")
@@ -314,6 +327,15 @@ impl Problem {
 
     /// The whole response, for those who answer outside the router's own layers.
     pub fn into_response_for(self, request: Option<&RequestId>) -> Response {
+        let (status, headers, body) = self.into_parts_for(request);
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
+    }
+
+    /// The response in its parts, for those who write the same often.
+    pub fn into_parts_for(self, request: Option<&RequestId>) -> (StatusCode, HeaderMap, Vec<u8>) {
         let document = ProblemDocument {
             kind: format!("/problems/{}", self.kind.slug()),
             title: self.kind.title(),
@@ -323,14 +345,13 @@ impl Problem {
             errors: &self.errors,
         };
         let body = serde_json::to_vec(&document).unwrap_or_default();
-        let mut response = (self.kind.status(), body).into_response();
-        let headers = response.headers_mut();
+        let mut headers = HeaderMap::new();
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        protect(headers);
+        protect(&mut headers);
         if let Some(after) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
         }
@@ -343,7 +364,7 @@ impl Problem {
                 ),
             );
         }
-        response
+        (self.kind.status(), headers, body)
     }
 }
 
@@ -390,8 +411,17 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let chain = Chain(&error);
         match &error {
-            StoreError::Unavailable(_) | StoreError::Timeout(_) => {
+            StoreError::Unavailable(cause) | StoreError::Timeout(cause) => {
+                // Not asked at all: the outage itself has been logged.
+                if let Some(open) = cause.downcast_ref::<BreakerOpen>() {
+                    return Self::unavailable(open.retry_after);
+                }
                 tracing::warn!(error = %chain, "the store did not answer");
+                Self::unavailable(Duration::from_secs(1))
+            }
+            StoreError::Overloaded(_) => {
+                // At the worst moment there are many of these: what rejects them counts them.
+                tracing::debug!(error = %chain, "the store is overloaded");
                 Self::unavailable(Duration::from_secs(1))
             }
             StoreError::Internal(_) => {

@@ -10,7 +10,7 @@ use crate::problem::{Kind, Problem, ProblemDocument};
 use crate::site::Site;
 use crate::{
     ApiState, account, beacons, browse, dashboards, deals, detail, health, manage, notifications,
-    problems, saved, search, users,
+    position, problems, saved, search, users,
 };
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -136,7 +136,9 @@ pub fn router<S: Store>(state: ApiState<S>) -> Router {
 pub fn full_router<S: FullStore>(site: Site<S>) -> Router {
     let reads = reads().with_state(site.api.clone());
     let writes = writes().with_state(site.clone());
-    let admitted = fallbacks(reads.merge(writes)).layer(from_fn_with_state(site, admit::<S>));
+    let told =
+        fallbacks(reads.merge(writes)).layer(from_fn_with_state(site.clone(), position::tell::<S>));
+    let admitted = told.layer(from_fn_with_state(site, admit::<S>));
     admitted.layer(from_fn(finish))
 }
 

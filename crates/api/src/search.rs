@@ -1,11 +1,11 @@
 //! Full-text search: `GET /api/search`.
 
-use crate::ApiState;
 use crate::params::Params;
+use crate::position::Reading;
 use crate::problem::{Problem, ReadProblems};
 use crate::represent::{FacetsView, SEARCH_FIELDS, SearchHitView, select};
 use axum::Json;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use pitchey_model::{Format, Genre, SearchQuery};
 use pitchey_store::Store;
 use serde::Serialize;
@@ -49,7 +49,7 @@ pub(crate) struct SearchResults {
     )
 )]
 pub(crate) async fn search<S: Store>(
-    State(state): State<ApiState<S>>,
+    Reading(state): Reading<S>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<SearchResults>, Problem> {
     let mut params = Params::parse(query.as_deref())?;

@@ -1,11 +1,11 @@
 //! Profiles: `GET /api/users/{username}`.
 
-use crate::ApiState;
 use crate::params::{Params, bad_path};
+use crate::position::Reading;
 use crate::problem::{MissingProblem, Problem, ReadProblems};
 use crate::represent::{PROFILE_FIELDS, ProfileView, Versioned};
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, RawQuery};
 use pitchey_model::Username;
 use pitchey_store::Store;
 
@@ -24,7 +24,7 @@ use pitchey_store::Store;
     )
 )]
 pub(crate) async fn profile<S: Store>(
-    State(state): State<ApiState<S>>,
+    Reading(state): Reading<S>,
     username: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Result<Versioned, Problem> {

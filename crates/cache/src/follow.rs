@@ -36,8 +36,9 @@ pub trait Feed: Send {
 
 /// Delivers what could not be delivered while the shared tier was away.
 pub trait CatchUp: Send + Sync {
-    /// Whether every invalidation that was left before this call is delivered. Ends within a deadline of
-    /// the implementation's own.
+    /// Whether every invalidation that was left before this call is delivered, and the shared tier knows a
+    /// position of the source's log that includes them: one that was lost has forgotten it. Ends within a
+    /// deadline of the implementation's own.
     fn catch_up(&self) -> impl Future<Output = bool> + Send;
 }
 

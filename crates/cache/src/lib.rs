@@ -38,6 +38,8 @@ pub use follow::{CatchUp, Feed, Lost, follow};
 pub use guard::{Guard, Guards};
 pub use many::Item;
 pub use memory::Memory;
+#[cfg(feature = "testing")]
+pub use memory::contract as memory_contract;
 pub use node::{Gap, Node, NodeConfig, NodeStatus};
 pub use policy::{Policy, Unverified};
 pub use shared::{Shared, SharedError};

@@ -1,5 +1,8 @@
 //! The port to a node's own memory: bounded, synchronous, shared by its threads.
 
+#[cfg(feature = "testing")]
+pub mod contract;
+
 use std::sync::Arc;
 
 use crate::entry::Entry;

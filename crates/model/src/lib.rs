@@ -16,6 +16,7 @@ mod search;
 pub mod text;
 mod user;
 mod vocabulary;
+mod wal_position;
 
 pub use account::{
     Account, Actor, Email, EmailError, MAX_PASSWORD, MIN_PASSWORD, ProfileChange, ProfileText,
@@ -31,3 +32,4 @@ pub use vocabulary::{
     Format, Genre, InterestStatus, NdaStatus, NoticeKind, PitchStatus, Role, RumMetric, Shelf,
     Side, Sort, Stage, UnknownWord, Visibility,
 };
+pub use wal_position::{WalPosition, WalPositionError};

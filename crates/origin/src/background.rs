@@ -1,4 +1,5 @@
-//! What runs beside the answers: writing what was counted, relaying the outbox, and the duties.
+//! What runs beside the answers: writing what was counted, relaying the outbox, the duties, and
+//! knowing how far replicas are.
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub struct Background {
     flusher: Part,
     relay: Part,
     duties: Part,
+    replicas: Part,
 }
 
 /// A task that does not end by itself.
@@ -54,6 +56,12 @@ impl Background {
             runtime,
             flusher: Part::start("counters", flushing, |stop| flusher.run(stop)),
             relay: Part::start("relay", ROUND_TIMEOUT, |stop| relay.run(stop)),
+            replicas: {
+                let store = store.clone();
+                Part::start("replicas", Duration::ZERO, |stop| async move {
+                    stop.run_until_cancelled(store.watch_replicas()).await;
+                })
+            },
             // What is cut off is undone, and done another time.
             duties: Part::start("duties", Duration::ZERO, |stop| async move {
                 stop.run_until_cancelled(duties.run()).await;
@@ -68,6 +76,7 @@ impl Background {
             _ = self.flusher.task.join_next() => self.flusher.name,
             _ = self.relay.task.join_next() => self.relay.name,
             _ = self.duties.task.join_next() => self.duties.name,
+            _ = self.replicas.task.join_next() => self.replicas.name,
         }
     }
 
@@ -75,6 +84,7 @@ impl Background {
     /// what that and the last changes left in the outbox is relayed as far as a round goes.
     pub async fn stop(self) {
         self.duties.end(self.runtime).await;
+        self.replicas.end(self.runtime).await;
         self.flusher.end(self.runtime).await;
         self.relay.end(self.runtime).await;
     }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use pitchey_api::{CursorKey, SiteSettings};
-use pitchey_store_pg::PoolConfig;
+use pitchey_store_pg::{PoolConfig, ReplicaConfig};
 use pitchey_telemetry::LogConfig;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
@@ -17,6 +17,7 @@ mod duties;
 mod http;
 mod limits;
 mod load;
+mod overload;
 mod passwords;
 mod redact;
 mod rules;
@@ -26,6 +27,7 @@ pub use counters::CountersConfig;
 pub use duties::DutiesConfig;
 pub use http::HttpConfig;
 pub use limits::{Limit, LimitsConfig, NoLimit};
+pub use overload::OverloadConfig;
 pub use passwords::PasswordsConfig;
 pub use sessions::SessionsConfig;
 
@@ -50,6 +52,8 @@ pub struct Config {
     pub passwords: PasswordsConfig,
     /// How often one client may ask.
     pub limits: LimitsConfig,
+    /// How much is worked on at once, and who waits.
+    pub overload: OverloadConfig,
     /// What is counted behind the answers.
     pub counters: CountersConfig,
     /// What is done to the database from time to time.
@@ -81,6 +85,12 @@ pub struct DatabaseConfig {
     /// The limits of the pool.
     #[serde(flatten)]
     pub pool: PoolConfig,
+    /// Streaming replicas, which answer reads of what is public.
+    #[serde(
+        serialize_with = "redact::replicas",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub replicas: Vec<ReplicaConfig>,
 }
 
 impl DatabaseConfig {
@@ -97,6 +107,7 @@ impl DatabaseConfig {
             problems.push("database.url: does not start with postgres://".to_owned());
         }
         self.pool.validate(problems);
+        ReplicaConfig::validate(&self.replicas, problems);
     }
 }
 
@@ -145,6 +156,7 @@ impl Config {
         // serde cannot refuse unknown keys where one struct is flattened into another.
         let database = DatabaseConfig {
             url: layers.value("database", "url", &mut problems),
+            replicas: layers.value("database", "replicas", &mut problems),
             pool: layers.section("database", &mut problems),
         };
         let log = layers.section("log", &mut problems);
@@ -152,6 +164,7 @@ impl Config {
         let sessions = layers.section("sessions", &mut problems);
         let passwords = layers.section("passwords", &mut problems);
         let limits = layers.section("limits", &mut problems);
+        let overload = layers.section("overload", &mut problems);
         let counters = layers.section("counters", &mut problems);
         let duties = layers.section("duties", &mut problems);
         layers.finish(&mut problems);
@@ -165,6 +178,7 @@ impl Config {
             sessions,
             passwords,
             limits,
+            overload,
             counters,
             duties,
         };
@@ -194,6 +208,7 @@ impl Config {
         self.cursor.validate(problems);
         self.sessions.validate(problems);
         self.passwords.validate(problems);
+        self.overload.validate(problems);
         self.counters.validate(problems);
         self.duties.validate(problems);
     }

@@ -13,6 +13,7 @@ pub mod config;
 pub mod counters;
 pub mod duties;
 pub mod metrics_server;
+pub mod overload;
 pub mod passwords;
 pub mod pipeline;
 pub mod relay;

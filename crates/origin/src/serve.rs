@@ -1,6 +1,7 @@
 //! Putting the parts together, and taking them apart in order.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::background::Background;
 use crate::config::Config;
+use crate::overload::FrontDoor;
 use crate::passwords::Argon2Passwords;
 use crate::pipeline::{self, PipelineSettings, RequestLimits};
 use crate::{metrics_server, server};
@@ -44,7 +46,9 @@ pub async fn serve(
         name: "origin",
         version: VERSION,
     })?;
-    let store = PgStore::connect_lazy(&config.database.url, &config.database.pool, runtime)?;
+    let database = &config.database;
+    let store = PgStore::connect_lazy(&database.url, &database.pool, runtime)?
+        .with_replicas(&database.replicas, &database.pool)?;
     timeout(&runtime, CHECKS_TIMEOUT, async {
         migrate::check(&store).await?;
         store.check_limits().await?;
@@ -74,9 +78,16 @@ pub async fn serve(
     let settings = PipelineSettings {
         limits,
         trusted_proxies: config.http.trusted_networks(),
+        database_time: config.http.database_time,
     };
+    let door = Arc::new(FrontDoor::new(config.overload.settings(), runtime));
     let site = Site::new(api, runtime, passwords, counters, config.site_settings());
-    let router = pipeline::layer(pitchey_api::full_router(site), settings, runtime);
+    let router = pipeline::layer(
+        pitchey_api::full_router(site),
+        settings,
+        door.clone(),
+        runtime,
+    );
 
     tracing::info!(
         address = %listener.local_addr()?,
@@ -91,7 +102,10 @@ pub async fn serve(
     let pool = store.clone();
     beside.spawn(metrics_server::run(
         metrics_listener,
-        metrics_server::router(metrics, move || pool.record_pool_metrics()),
+        metrics_server::router(metrics, move || {
+            pool.record_pool_metrics();
+            door.record_metrics();
+        }),
         runtime,
     ));
 

@@ -107,10 +107,10 @@ impl Accounts for PgStore {
 
     async fn credentials(&self, email: &Email) -> Result<Option<Credentials>, StoreError> {
         let row = self
-            .read("users.by_email", |pool| {
+            .read("users.by_email", |mut lease| {
                 let query =
                     sqlx::query_file!("../sql/statements/users/by_email.sql", email.as_str());
-                async move { query.fetch_optional(&pool).await }
+                async move { query.fetch_optional(&mut *lease).await }
             })
             .await?;
         credentials!(row)
@@ -118,9 +118,9 @@ impl Accounts for PgStore {
 
     async fn credentials_of(&self, user: UserId) -> Result<Option<Credentials>, StoreError> {
         let row = self
-            .read("users.credentials", |pool| {
+            .read("users.credentials", |mut lease| {
                 let query = sqlx::query_file!("../sql/statements/users/credentials.sql", user.0);
-                async move { query.fetch_optional(&pool).await }
+                async move { query.fetch_optional(&mut *lease).await }
             })
             .await?;
         credentials!(row)
@@ -187,10 +187,10 @@ impl Accounts for PgStore {
         now: OffsetDateTime,
     ) -> Result<Option<Session>, StoreError> {
         let row = self
-            .read("sessions.by_token", |pool| {
+            .read("sessions.by_token", |mut lease| {
                 let query =
                     sqlx::query_file!("../sql/statements/sessions/by_token.sql", &token[..], now);
-                async move { query.fetch_optional(&pool).await }
+                async move { query.fetch_optional(&mut *lease).await }
             })
             .await?;
         row.map(|row| {
@@ -236,14 +236,14 @@ impl Accounts for PgStore {
         now: OffsetDateTime,
     ) -> Result<Vec<SessionInfo>, StoreError> {
         let rows = self
-            .read("sessions.of_user", |pool| {
+            .read("sessions.of_user", |mut lease| {
                 let query = sqlx::query_file!(
                     "../sql/statements/sessions/of_user.sql",
                     user.0,
                     now,
                     MAX_SESSIONS
                 );
-                async move { query.fetch_all(&pool).await }
+                async move { query.fetch_all(&mut *lease).await }
             })
             .await?;
         Ok(rows
@@ -355,10 +355,10 @@ impl Accounts for PgStore {
 
     async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError> {
         let row = self
-            .read("users.account", |pool| {
+            .read("users.account", |mut lease| {
                 let query =
                     sqlx::query_file_as!(AccountRow, "../sql/statements/users/account.sql", user.0);
-                async move { query.fetch_optional(&pool).await }
+                async move { query.fetch_optional(&mut *lease).await }
             })
             .await?;
         row.map(Account::try_from).transpose()

@@ -1,5 +1,6 @@
 //! The limits of a pool. Every wait in it has an end.
 
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +16,58 @@ pub enum TlsMode {
     /// TLS, certificate and host name checked against the system's authorities or `tls_ca_file`.
     VerifyFull,
 }
+
+/// A streaming replica of the database. Its pool has the limits of the primary's.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplicaConfig {
+    /// `postgres://user:password@host:port/database`.
+    pub url: SecretString,
+    /// What it is called in metrics and the log, as in `eu-west-1`; no other is called so.
+    pub name: String,
+    /// How far it is from this origin, in any unit: the nearest that is well answers.
+    #[serde(default)]
+    pub distance: u32,
+}
+
+impl ReplicaConfig {
+    /// The most replicas.
+    const MOST: usize = 32;
+
+    /// Adds a line to `problems` for each value that cannot work.
+    pub fn validate(replicas: &[Self], problems: &mut Vec<String>) {
+        if replicas.len() > Self::MOST {
+            problems.push(format!("database.replicas: are more than {}", Self::MOST));
+        }
+        for (index, replica) in replicas.iter().enumerate() {
+            let url = replica.url.expose_secret();
+            let mut broken = |key: &str, how: &str| {
+                problems.push(format!("database.replicas.{index}.{key}: {how}"));
+            };
+            if !["postgres://", "postgresql://"]
+                .iter()
+                .any(|scheme| url.starts_with(scheme))
+            {
+                broken("url", "does not start with postgres://");
+            }
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+            let name = replica.name.as_str();
+            if !(1..=64).contains(&name.len()) || !name.bytes().all(plain) {
+                broken(
+                    "name",
+                    "is not 1 to 64 letters, digits, dots, hyphens and underscores",
+                );
+            }
+            let others = replicas.iter().take(index);
+            if name == PRIMARY || others.into_iter().any(|other| other.name == name) {
+                broken("name", "is another's, too");
+            }
+        }
+    }
+}
+
+/// What the primary is called in metrics and the log.
+pub(crate) const PRIMARY: &str = "primary";
 
 /// The limits of a pool, in whole milliseconds where they are times.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +89,19 @@ pub struct PoolConfig {
     pub work_mem_kib: u32,
     /// The server probes a connection that was silent for this long, and drops it after three probes.
     pub tcp_keepalive_ms: u64,
+    /// How often the server looks, while a statement runs, whether its client is still there: it ends what
+    /// nobody waits for any more. 0 turns it off, for servers on systems that cannot.
+    pub connection_check_ms: u64,
+    /// How many reads and transactions may wait for a place among those who use the server; more are refused
+    /// at once.
+    pub max_queued: usize,
+    /// A statement, or a transaction, that takes at least as long is told of in the log.
+    pub slow_statement_ms: u64,
+    /// A replica that is further behind answers no reads.
+    pub replica_max_lag_ms: u64,
+    /// How long a read that demands its own writes waits for a replica to say whether it has them, before it
+    /// turns to the primary.
+    pub replica_ask_timeout_ms: u64,
     /// How the server's certificate is checked.
     pub tls: TlsMode,
     /// The only authority to trust, as a PEM file; the system's if absent.
@@ -53,6 +119,11 @@ impl Default for PoolConfig {
             idle_in_transaction_timeout_ms: 10_000,
             work_mem_kib: 16 * 1024,
             tcp_keepalive_ms: 30_000,
+            connection_check_ms: 100,
+            max_queued: 256,
+            slow_statement_ms: 250,
+            replica_max_lag_ms: 2_000,
+            replica_ask_timeout_ms: 20,
             tls: TlsMode::Prefer,
             tls_ca_file: None,
         }
@@ -98,6 +169,23 @@ impl PoolConfig {
         check(
             (1_000..=3_600_000).contains(&self.tcp_keepalive_ms),
             "tcp_keepalive_ms must be 1000 to 3600000",
+        );
+        check(
+            self.connection_check_ms == 0 || (10..=60_000).contains(&self.connection_check_ms),
+            "connection_check_ms must be 10 to 60000, or 0",
+        );
+        check(self.max_queued <= 100_000, "max_queued must be 0 to 100000");
+        check(
+            self.slow_statement_ms <= 600_000,
+            "slow_statement_ms must be 0 to 600000",
+        );
+        check(
+            (100..=60_000).contains(&self.replica_max_lag_ms),
+            "replica_max_lag_ms must be 100 to 60000",
+        );
+        check(
+            (1..=1_000).contains(&self.replica_ask_timeout_ms),
+            "replica_ask_timeout_ms must be 1 to 1000",
         );
         check(
             self.tls_ca_file.is_none() || self.tls == TlsMode::VerifyFull,

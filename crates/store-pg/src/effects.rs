@@ -35,14 +35,15 @@ impl PgStore {
         effects: &Effects,
         made: Made<'_>,
     ) -> Result<(), Abort> {
-        if !(effects.tags.is_empty() && effects.events.is_empty() && effects.notices.is_empty()) {
-            tx.wrote_outbox = true;
-        }
+        tx.wrote_events |= !(effects.events.is_empty() && effects.notices.is_empty());
         if !effects.tags.is_empty() {
             let tags: Vec<&str> = effects.tags.iter().map(Tag::as_str).collect();
-            sqlx::query_file!("../sql/statements/outbox/cache_add.sql", &tags as _)
-                .execute(&mut **tx)
-                .await?;
+            let rows =
+                sqlx::query_file_scalar!("../sql/statements/outbox/cache_add.sql", &tags as _)
+                    .fetch_all(&mut **tx)
+                    .await?;
+            tx.raised.rows.extend(rows);
+            tx.raised.tags.extend(tags.into_iter().map(str::to_owned));
         }
         let mut events = effects.events.clone();
         for (audience, kind, notice) in &effects.notices {

@@ -9,23 +9,33 @@ pub mod migrate;
 pub mod operate;
 
 mod accounts;
+mod breaker;
 mod config;
 mod effects;
+mod endpoint;
 mod error;
+mod freshness;
 mod intake;
+mod invalidation;
+mod lease;
 mod market;
 mod outbox;
 mod pitches;
 mod pool;
+mod read;
+mod replicas;
 mod rows;
+mod scope;
 mod search;
 mod tx;
 mod upkeep;
 mod users;
 
-pub use config::{PoolConfig, TlsMode};
+pub use config::{PoolConfig, ReplicaConfig, TlsMode};
+pub use invalidation::{INVALIDATION_TIMEOUT, Invalidate};
 pub use outbox::{
     Backlog, OutboxEvent, OutboxListener, OutboxStatus, OutboxTag, OutboxWrites, RelayRound, Replay,
 };
 pub use pool::{ConnectError, LimitError, PgStore};
+pub use scope::{DatabaseUsage, RequestScope};
 pub use upkeep::{CleanedUp, Rescored};

@@ -213,9 +213,9 @@ impl PgStore {
     /// How far deliveries are behind.
     pub async fn outbox_status(&self) -> Result<OutboxStatus, StoreError> {
         let row = self
-            .read("outbox.status", |pool| {
+            .read("outbox.status", |mut lease| {
                 let query = sqlx::query_file!("../sql/statements/outbox/status.sql", MAX_COUNT);
-                async move { query.fetch_one(&pool).await }
+                async move { query.fetch_one(&mut *lease).await }
             })
             .await?;
         Ok(OutboxStatus {
@@ -288,7 +288,7 @@ impl PgStore {
             sqlx::query_file_scalar!("../sql/statements/outbox/wake.sql")
                 .fetch_one(&mut *tx)
                 .await?;
-            tx.wrote_outbox = true;
+            tx.wrote_events = true;
             Ok((tx, done.rows_affected()))
         })
         .await
@@ -355,8 +355,32 @@ impl Default for OutboxBell {
 }
 
 impl OutboxBell {
-    pub(crate) fn ring(&self) {
+    fn ring(&self) {
         self.0.send_replace(());
+    }
+
+    /// Rings when the guard is dropped, however that comes about, unless it is muffled before.
+    pub(crate) fn ring_at_the_end(&self, rings: bool) -> Ring {
+        Ring(rings.then(|| self.clone()))
+    }
+}
+
+/// Rings the bell when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Ring(Option<OutboxBell>);
+
+impl Ring {
+    /// There is nothing left to do for the relay.
+    pub(crate) fn muffle(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        if let Some(bell) = self.0.take() {
+            bell.ring();
+        }
     }
 }
 

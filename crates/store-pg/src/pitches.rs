@@ -50,7 +50,7 @@ macro_rules! fetch_list {
         }
         if let Some(creator) = $query.creator {
             let rows = $store
-                .read($creator_name, |pool| {
+                .read_public($creator_name, |mut lease| {
                     let query = sqlx::query_file!(
                         $creator_path,
                         shelf,
@@ -61,15 +61,15 @@ macro_rules! fetch_list {
                         fetch,
                         creator.0
                     );
-                    async move { query.fetch_all(&pool).await }
+                    async move { query.fetch_all(&mut *lease).await }
                 })
                 .await?;
             cards!(rows)
         } else {
             let rows = $store
-                .read($name, |pool| {
+                .read_public($name, |mut lease| {
                     let query = sqlx::query_file!($path, shelf, key, id, &formats, &stages, fetch);
-                    async move { query.fetch_all(&pool).await }
+                    async move { query.fetch_all(&mut *lease).await }
                 })
                 .await?;
             cards!(rows)
@@ -122,9 +122,9 @@ impl Pitches for PgStore {
 
     async fn detail(&self, id: PitchId) -> Result<Option<PitchDetail>, StoreError> {
         let row = self
-            .read("pitches.detail", |pool| {
+            .read_public("pitches.detail", |mut lease| {
                 let query = sqlx::query_file!("../sql/statements/pitches/detail.sql", id.0);
-                async move { query.fetch_optional(&pool).await }
+                async move { query.fetch_optional(&mut *lease).await }
             })
             .await?;
         row.map(|row| {

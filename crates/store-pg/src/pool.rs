@@ -1,15 +1,20 @@
-//! Connecting, and running a named statement with its metrics.
+//! The store and its connections.
 
-use crate::config::{PoolConfig, TlsMode};
-use crate::error::{is_dead_connection, store_error};
+use crate::breaker::DatabaseBreaker;
+use crate::config::{PRIMARY, PoolConfig, TlsMode};
+use crate::endpoint::Endpoint;
+use crate::error::store_error;
+use crate::invalidation::Invalidation;
 use crate::outbox::OutboxBell;
-use pitchey_runtime::{Clock as _, SystemRuntime};
+use crate::replicas::Replicas;
+use pitchey_model::WalPosition;
+use pitchey_runtime::SystemRuntime;
 use pitchey_store::StoreError;
 use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgSslMode};
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
-use tracing::Instrument as _;
 
 /// Why a pool cannot be made.
 #[derive(Debug, Error)]
@@ -35,12 +40,21 @@ pub enum LimitError {
     Store(#[from] StoreError),
 }
 
-/// The repositories, over a pool of connections. Cheap to clone.
+/// The repositories, over a pool of connections and perhaps replicas. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct PgStore {
+    pub(crate) primary: Arc<Endpoint>,
+    /// The primary's.
     pub(crate) pool: PgPool,
+    pub(crate) replicas: Option<Arc<Replicas>>,
+    /// What reads must have seen.
+    pub(crate) after: Option<WalPosition>,
     pub(crate) clock: SystemRuntime,
     pub(crate) outbox: OutboxBell,
+    pub(crate) invalidation: Invalidation,
+    pub(crate) breaker: DatabaseBreaker<SystemRuntime>,
+    pub(crate) statement_timeout: Duration,
+    pub(crate) slow_statement: Duration,
 }
 
 impl PgStore {
@@ -51,63 +65,27 @@ impl PgStore {
         clock: SystemRuntime,
     ) -> Result<Self, ConnectError> {
         let options = connect_options(url, config)?;
-        let pool = PgPoolOptions::new()
-            .max_connections(config.max_connections)
-            .acquire_timeout(config.acquire_timeout())
-            .idle_timeout(Duration::from_millis(config.idle_timeout_ms))
-            .max_lifetime(Duration::from_millis(config.max_lifetime_ms))
-            // Asking before each use would cost every statement a trip. A connection that has just been
-            // used is taken as alive; should it be dead, a read is tried once more.
-            .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
-                Box::pin(async move {
-                    if meta.idle_for > Duration::from_secs(1) {
-                        sqlx::Connection::ping(connection).await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .connect_lazy_with(options);
+        let primary = Endpoint::new(PRIMARY, options, config, clock);
         Ok(Self {
-            pool,
+            pool: primary.pool.clone(),
+            primary,
+            replicas: None,
+            after: None,
             clock,
             outbox: OutboxBell::default(),
+            invalidation: Invalidation::default(),
+            breaker: DatabaseBreaker::new(config.max_connections, clock),
+            statement_timeout: Duration::from_millis(config.statement_timeout_ms),
+            slow_statement: Duration::from_millis(config.slow_statement_ms),
         })
     }
 
     /// Waits until every connection is given back, and closes them.
     pub async fn close(&self) {
         self.pool.close().await;
-    }
-
-    /// Runs a read and records its time under its name. A connection found dead is replaced once.
-    pub(crate) async fn read<T, F>(
-        &self,
-        statement: &'static str,
-        run: impl Fn(PgPool) -> F,
-    ) -> Result<T, StoreError>
-    where
-        F: Future<Output = Result<T, sqlx::Error>>,
-    {
-        let span = tracing::debug_span!("statement", name = statement);
-        async {
-            let start = self.clock.now();
-            let mut result = run(self.pool.clone()).await;
-            if result.as_ref().is_err_and(is_dead_connection) {
-                metrics::counter!("db_dead_connections_total").increment(1);
-                result = run(self.pool.clone()).await;
-            }
-            let seconds = self.clock.now().since(start).as_secs_f64();
-            metrics::histogram!("db_statement_duration_seconds", "statement" => statement)
-                .record(seconds);
-            result.map_err(|error| {
-                metrics::counter!("db_statement_errors_total", "statement" => statement)
-                    .increment(1);
-                store_error(error)
-            })
+        if let Some(replicas) = &self.replicas {
+            replicas.close().await;
         }
-        .instrument(span)
-        .await
     }
 
     /// Checks the limits of the pool against the server's: a pool that the server cannot give its
@@ -131,6 +109,10 @@ impl PgStore {
     pub fn record_pool_metrics(&self) {
         metrics::gauge!("db_pool_connections").set(f64::from(self.pool.size()));
         metrics::gauge!("db_pool_connections_idle").set(self.pool.num_idle() as f64);
+        self.primary.record_metrics();
+        if let Some(replicas) = &self.replicas {
+            replicas.record_metrics();
+        }
     }
 }
 
@@ -144,6 +126,10 @@ pub(crate) fn connect_options(
         .application_name("pitchey")
         .statement_cache_capacity(256)
         .options([
+            (
+                "client_connection_check_interval",
+                config.connection_check_ms.to_string(),
+            ),
             ("statement_timeout", config.statement_timeout_ms.to_string()),
             (
                 "idle_in_transaction_session_timeout",

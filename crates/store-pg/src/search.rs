@@ -54,7 +54,7 @@ impl PgStore {
             query.format.map(Format::as_str),
         );
         let rows = self
-            .read("search.page", |pool| {
+            .read_public("search.page", |mut lease| {
                 let query = sqlx::query_file!(
                     "../sql/statements/search/page.sql",
                     words,
@@ -65,7 +65,7 @@ impl PgStore {
                     i64::from(limit) + 1,
                     query.facets && after.is_none()
                 );
-                async move { query.fetch_all(&pool).await }
+                async move { query.fetch_all(&mut *lease).await }
             })
             .await?;
         let mut facets = None;
@@ -108,10 +108,10 @@ impl PgStore {
     ) -> Result<BTreeMap<Uuid, Highlights>, StoreError> {
         let ids: Vec<Uuid> = hits.iter().map(|hit| hit.card.id.0).collect();
         let rows = self
-            .read("search.highlights", |pool| {
+            .read_public("search.highlights", |mut lease| {
                 let query =
                     sqlx::query_file!("../sql/statements/search/highlights.sql", &ids, words);
-                async move { query.fetch_all(&pool).await }
+                async move { query.fetch_all(&mut *lease).await }
             })
             .await?;
         Ok(rows
@@ -130,9 +130,9 @@ impl PgStore {
     /// The words with each unknown one replaced by the nearest known; `None` if that changes nothing.
     async fn correct(&self, words: &str) -> Result<Option<String>, StoreError> {
         let rows = self
-            .read("search.correct", |pool| {
+            .read_public("search.correct", |mut lease| {
                 let query = sqlx::query_file!("../sql/statements/search/correct.sql", words);
-                async move { query.fetch_all(&pool).await }
+                async move { query.fetch_all(&mut *lease).await }
             })
             .await?;
         let changed = rows.iter().any(|row| {

@@ -1,69 +1,60 @@
 //! Transactions: begun, tried again where that is safe, committed or undone as a whole.
 
 use crate::PgStore;
-use crate::error::{is_dead_connection, store_error};
+use crate::error::{Failure, store_error};
+use crate::invalidation::Raised;
+use crate::lease::{Held, Lease};
+use crate::outbox::Ring;
+use crate::scope::RequestScope;
 use pitchey_model::decide::Refusal;
+use pitchey_resilience::Deadline;
 use pitchey_runtime::{Clock as _, Random as _, Timer as _};
 use pitchey_store::StoreError;
 use pitchey_store::market::Outcome;
 use sqlx::postgres::{PgConnection, PgDatabaseError};
-use sqlx::{Postgres, Transaction};
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tracing::Instrument as _;
 
 /// A transaction in the hands of the work that it is for. Dropped, it is undone.
 #[derive(Debug)]
 pub(crate) struct Tx {
-    /// Until it is committed or dropped.
-    inner: Option<Transaction<'static, Postgres>>,
-    left: Left,
-    /// Whether it wrote to the outbox, so that the relay has something to do once it is committed.
-    pub(crate) wrote_outbox: bool,
+    lease: Lease,
+    /// Of a transaction that nobody else looks after; after the lease, which leaves it the connection.
+    held: Option<Held>,
+    /// Whether it wrote events to the outbox, so that the relay has something to do once it is committed.
+    pub(crate) wrote_events: bool,
+    /// What it raised of the caches' tags.
+    pub(crate) raised: Raised,
 }
 
-/// Where work that fails leaves its transaction. The driver undoes a dropped one some time later: until then
-/// its locks would turn away whoever asks next, although the answer was given.
-#[derive(Debug, Clone, Default)]
-struct Left(Arc<Mutex<Option<Transaction<'static, Postgres>>>>);
-
-impl Left {
-    fn slot(&self) -> MutexGuard<'_, Option<Transaction<'static, Postgres>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn roll_back(&self) {
-        let left = self.slot().take();
-        if let Some(left) = left {
-            // A server that is not there any more undoes it by itself.
-            let _ = left.rollback().await;
+impl Tx {
+    fn new(lease: Lease, held: Option<Held>) -> Self {
+        Self {
+            lease,
+            held,
+            wrote_events: false,
+            raised: Raised::default(),
         }
     }
-}
 
-/// Why a [`Tx`] has a transaction whenever it can be reached.
-const WHOLE: &str = "only a commit and a drop take the transaction, and both end the value";
+    /// Whether it left anything in the outbox.
+    pub(crate) fn wrote_outbox(&self) -> bool {
+        self.wrote_events || !self.raised.rows.is_empty()
+    }
+}
 
 impl Deref for Tx {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        self.inner.as_deref().expect(WHOLE)
+        &self.lease
     }
 }
 
 impl DerefMut for Tx {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        self.inner.as_deref_mut().expect(WHOLE)
-    }
-}
-
-impl Drop for Tx {
-    fn drop(&mut self) {
-        if let Some(undone) = self.inner.take() {
-            *self.left.slot() = Some(undone);
-        }
+        &mut self.lease
     }
 }
 
@@ -95,6 +86,15 @@ impl From<sqlx::Error> for Abort {
     }
 }
 
+impl From<Failure> for Abort {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Database(error) => Self::Database(error),
+            other => Self::Store(other.into()),
+        }
+    }
+}
+
 impl From<StoreError> for Abort {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
@@ -116,9 +116,16 @@ impl PgStore {
         let span = tracing::debug_span!("transaction", name);
         async {
             let start = self.clock.now();
-            let result = self.attempts(name, work).await;
+            let mut statements = 0;
+            // Boxed, or the futures of handlers nest deeper than the compiler follows.
+            let (result, committed) = Box::pin(self.attempts(name, &work, &mut statements)).await;
+            let took = self.clock.now() - start;
             metrics::histogram!("db_transaction_duration_seconds", "transaction" => name)
-                .record(self.clock.now().since(start).as_secs_f64());
+                .record(took.as_secs_f64());
+            self.account(name, &self.primary, statements, took);
+            if let Some(committed) = committed {
+                self.deliver(committed).await;
+            }
             match result {
                 Ok(value) => Ok(Ok(value)),
                 Err(Abort::Refused(refusal)) => Ok(Err(refusal)),
@@ -149,21 +156,22 @@ impl PgStore {
             .map_err(|refusal| StoreError::Internal(refusal.into()))
     }
 
-    async fn attempts<T, F, Fut>(&self, name: &'static str, work: F) -> Result<T, Abort>
+    /// Tries until it is done, refused, or fails for good; with what it left in the outbox if it may have
+    /// been committed.
+    async fn attempts<T, F, Fut>(
+        &self,
+        name: &'static str,
+        work: &F,
+        statements: &mut u64,
+    ) -> (Result<T, Abort>, Option<Committed>)
     where
         F: Fn(Tx) -> Fut,
         Fut: Future<Output = Result<(Tx, T), Abort>>,
     {
         let mut attempt = 1;
         loop {
-            let left = Left::default();
-            let done = async {
-                let (tx, value) = work(self.begin_in(&left).await?).await?;
-                self.commit(tx).await?;
-                Ok(value)
-            };
-            let done = done.await;
-            left.roll_back().await;
+            let mut committed = None;
+            let done = self.attempt(work, statements, &mut committed).await;
             match done {
                 Err(Abort::Database(error)) if attempt < ATTEMPTS && lost_to_another(&error) => {
                     metrics::counter!("db_transaction_retries_total", "transaction" => name)
@@ -173,44 +181,125 @@ impl PgStore {
                     self.clock.sleep(longest.mul_f64(share)).await;
                     attempt += 1;
                 }
-                result => return result,
+                result => return (result, committed),
             }
         }
     }
 
-    /// Begins a transaction for work that no other waits for: dropped, it is undone some time later.
-    pub(crate) async fn begin(&self) -> Result<Tx, sqlx::Error> {
-        self.begin_in(&Left::default()).await
+    async fn attempt<T, F, Fut>(
+        &self,
+        work: &F,
+        statements: &mut u64,
+        committed: &mut Option<Committed>,
+    ) -> Result<T, Abort>
+    where
+        F: Fn(Tx) -> Fut,
+        Fut: Future<Output = Result<(Tx, T), Abort>>,
+    {
+        let scope = RequestScope::current();
+        let deadline = scope.map(|scope| scope.deadline());
+        let (held, lease) = self.begin_by(deadline).await?;
+        let begun = self.clock.now();
+        let done = async {
+            let (tx, value) = work(Tx::new(lease, None)).await?;
+            *committed = Some(self.commit_left(tx).await?);
+            Ok(value)
+        };
+        let done = done.await;
+        self.primary.observe(begun);
+        *statements += held.finish().await;
+        done
     }
 
-    /// A connection found dead is replaced once: nothing has been asked of it yet.
-    async fn begin_in(&self, left: &Left) -> Result<Tx, sqlx::Error> {
-        let begun = match self.pool.begin().await {
-            Err(error) if is_dead_connection(&error) => {
-                metrics::counter!("db_dead_connections_total").increment(1);
-                self.pool.begin().await
-            }
-            begun => begun,
+    /// Begins a transaction for work behind the answers, that no other waits for: dropped, it is undone some
+    /// time later.
+    pub(crate) async fn begin(&self) -> Result<Tx, sqlx::Error> {
+        let begin = || async {
+            let acquired = self.primary.acquire_behind().await;
+            self.begin_once(acquired, None).await
         };
-        Ok(Tx {
-            inner: Some(begun?),
-            left: left.clone(),
-            wrote_outbox: false,
+        let begun = self.breaker.run(begin).await;
+        match begun {
+            Ok((held, lease)) => Ok(Tx::new(lease, Some(held))),
+            Err(Failure::Database(error)) => Err(error),
+            Err(Failure::Overloaded(_) | Failure::TooLate) => Err(sqlx::Error::PoolTimedOut),
+        }
+    }
+
+    /// Begins a transaction whose statements the server ends at the deadline. A connection found dead is
+    /// replaced once: nothing has been asked of it yet.
+    async fn begin_by(&self, deadline: Option<Deadline>) -> Result<(Held, Lease), Failure> {
+        let begin = || async {
+            let acquired = self.primary.acquire(deadline).await;
+            self.begin_once(acquired, deadline).await
+        };
+        self.breaker.run(begin).await
+    }
+
+    async fn begin_once(
+        &self,
+        acquired: Result<(Held, Lease), Failure>,
+        deadline: Option<Deadline>,
+    ) -> Result<(Held, Lease), Failure> {
+        let (held, mut lease) = acquired?;
+        let longest = deadline.map(|deadline| {
+            let left = deadline.remaining(self.clock.now());
+            left.min(self.statement_timeout)
+        });
+        match lease.begin(longest).await {
+            Ok(()) => Ok((held, lease)),
+            Err(error) => {
+                drop(lease);
+                held.finish().await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Commits, has the caches drop what changed, and wakes this process's relay if that leaves it something
+    /// to deliver.
+    pub(crate) async fn commit(&self, mut tx: Tx) -> Result<(), sqlx::Error> {
+        let held = tx.held.take();
+        let committed = self.commit_left(tx).await?;
+        if let Some(held) = held {
+            held.finish().await;
+        }
+        self.deliver(committed).await;
+        Ok(())
+    }
+
+    /// Commits. Should the caller go before what was left is delivered, the relay is woken for it.
+    async fn commit_left(&self, mut tx: Tx) -> Result<Committed, sqlx::Error> {
+        // Should the answer be lost, it may be committed all the same.
+        let ring = self.outbox.ring_at_the_end(tx.wrote_outbox());
+        tx.lease.end("COMMIT").await?;
+        Ok(Committed {
+            ring,
+            wrote_events: tx.wrote_events,
+            raised: std::mem::take(&mut tx.raised),
         })
     }
 
-    /// Commits, and wakes this process's relay if there is something to deliver now.
-    pub(crate) async fn commit(&self, mut tx: Tx) -> Result<(), sqlx::Error> {
-        let committed = match tx.inner.take() {
-            Some(inner) => inner.commit().await,
-            None => Ok(()),
-        };
-        // Should the answer have been lost, it may be committed all the same.
-        if tx.wrote_outbox {
-            self.outbox.ring();
+    async fn deliver(&self, committed: Committed) {
+        let Committed {
+            ring,
+            wrote_events,
+            raised,
+        } = committed;
+        // Boxed, as above.
+        let invalidated = raised.rows.is_empty() || Box::pin(self.invalidate(raised)).await;
+        if invalidated && !wrote_events {
+            ring.muffle();
         }
-        committed
     }
+}
+
+/// What a committed transaction left in the outbox.
+#[derive(Debug)]
+struct Committed {
+    ring: Ring,
+    wrote_events: bool,
+    raised: Raised,
 }
 
 /// Serialisation failures (40001) and deadlocks (40P01): undone by the server for the sake of another

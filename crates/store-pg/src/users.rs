@@ -8,10 +8,10 @@ use pitchey_store::{Health, StoreError, Users};
 impl Users for PgStore {
     async fn profile(&self, username: &Username) -> Result<Option<Profile>, StoreError> {
         let row = self
-            .read("users.profile", |pool| {
+            .read_public("users.profile", |mut lease| {
                 let query =
                     sqlx::query_file!("../sql/statements/users/profile.sql", username.as_str());
-                async move { query.fetch_optional(&pool).await }
+                async move { query.fetch_optional(&mut *lease).await }
             })
             .await?;
         row.map(|row| {
@@ -36,12 +36,12 @@ impl Users for PgStore {
 
     async fn user_id(&self, username: &Username) -> Result<Option<UserId>, StoreError> {
         let id = self
-            .read("users.id_by_username", |pool| {
+            .read_public("users.id_by_username", |mut lease| {
                 let query = sqlx::query_file_scalar!(
                     "../sql/statements/users/id_by_username.sql",
                     username.as_str()
                 );
-                async move { query.fetch_optional(&pool).await }
+                async move { query.fetch_optional(&mut *lease).await }
             })
             .await?;
         Ok(id.map(Into::into))
@@ -50,9 +50,9 @@ impl Users for PgStore {
 
 impl Health for PgStore {
     async fn ping(&self) -> Result<(), StoreError> {
-        self.read("health.ping", |pool| {
+        self.read("health.ping", |mut lease| {
             let query = sqlx::query_file_scalar!("../sql/statements/health/ping.sql");
-            async move { query.fetch_one(&pool).await }
+            async move { query.fetch_one(&mut *lease).await }
         })
         .await?;
         Ok(())

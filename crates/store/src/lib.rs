@@ -18,7 +18,7 @@ pub use market::Market;
 
 use pitchey_model::{
     BrowseQuery, Page, PitchCard, PitchDetail, PitchId, Position, Profile, SearchPage, SearchQuery,
-    UserId, Username,
+    UserId, Username, WalPosition,
 };
 use thiserror::Error;
 
@@ -31,6 +31,9 @@ pub enum StoreError {
     /// No connection came free, or the statement took longer than it may.
     #[error("the database did not answer in time")]
     Timeout(#[source] BoxError),
+    /// Too many already wait for the database: it was not asked. Try again later.
+    #[error("the database has more to do than it can take")]
+    Overloaded(#[source] BoxError),
     /// A fault of ours: a statement failed, or a row is not what the schema promises.
     #[error("the database gave an answer that was not expected")]
     Internal(#[source] BoxError),
@@ -89,10 +92,29 @@ pub trait Health {
     fn ping(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-/// What the public reads need, cheap to clone.
-pub trait Store: Pitches + Users + Health + Clone + Send + Sync + 'static {}
+/// Which writes a read must see, where replicas that lag behind may answer reads.
+pub trait Freshness: Sized {
+    /// The same repositories, seen so that every read sees what was written up to `after`: at once, from
+    /// whoever has it, be it the primary. Without a position a read of public data may lag as far behind as
+    /// the configuration allows. A view of a view demands the later of both positions.
+    ///
+    /// Cheap: it shares everything with what it was made of. Writes are the same through every view. What
+    /// has no replicas gives itself.
+    #[must_use]
+    fn reading(&self, after: Option<WalPosition>) -> Self;
 
-impl<T: Pitches + Users + Health + Clone + Send + Sync + 'static> Store for T {}
+    /// A position that includes every write that was acknowledged before the call, for
+    /// [`reading`](Self::reading). `None` without replicas, where every read sees every write, and nobody
+    /// is asked for it.
+    fn written_position(
+        &self,
+    ) -> impl Future<Output = Result<Option<WalPosition>, StoreError>> + Send;
+}
+
+/// What the public reads need, cheap to clone.
+pub trait Store: Pitches + Users + Health + Freshness + Clone + Send + Sync + 'static {}
+
+impl<T: Pitches + Users + Health + Freshness + Clone + Send + Sync + 'static> Store for T {}
 
 /// Every port in one: what the whole API needs.
 pub trait FullStore: Store + Accounts + Market {}

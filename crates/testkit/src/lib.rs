@@ -15,6 +15,12 @@
 //! and stops them when it ends. `cargo test` has a process for each test binary, `cargo nextest` one
 //! for each test, so prefer `cargo xtask test` for more than a few.
 //!
+//! # Faults
+//!
+//! A test puts a [`FaultProxy`] in front of a server to make the network bad, and takes an
+//! [`OwnedPostgres`] or [`OwnedRedis`] to make the server itself bad: killed, restarted, paused
+//! ([`process::Process::pause`]), empty, read-only or full.
+//!
 //! # Nothing is left over
 //!
 //! Whatever is started here is stopped and removed on return, panic, Ctrl-C and `kill -9` alike: see
@@ -22,24 +28,29 @@
 
 mod apt;
 mod container;
+mod fault_proxy;
 pub mod guard;
 pub mod native;
 pub mod net;
 pub mod plan;
 pub mod postgres_server;
 pub mod process;
+mod process_table;
 pub mod programs;
 pub mod provision;
 pub mod redis_server;
+mod replica;
 pub mod service_user;
 #[cfg(feature = "test-db")]
 mod test_db;
 mod test_redis;
 pub mod wait;
 
+pub use fault_proxy::{Connects, Counts, Ending, FaultProxy, Faults, Flow, Passage};
 pub use native::{Origin, Program};
 pub use postgres_server::OwnedPostgres;
 pub use redis_server::OwnedRedis;
+pub use replica::OwnedReplica;
 #[cfg(feature = "test-db")]
 pub use test_db::TestDb;
 pub use test_redis::TestRedis;

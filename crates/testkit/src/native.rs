@@ -260,6 +260,11 @@ impl Origin {
         format!("http://{}/metrics", self.metrics)
     }
 
+    /// The address that its metrics are at.
+    pub fn metrics_address(&self) -> SocketAddr {
+        self.metrics
+    }
+
     /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.listen

@@ -77,12 +77,20 @@ impl OwnedPostgres {
     ///
     /// It is tuned for tests: it does not survive the machine's going down.
     pub fn start() -> Result<Self> {
+        let mut server = Self::prepare(PostgresPrograms::find()?, "pitchey-postgres-")?;
+        server.initialise()?;
+        server.launch_on_a_free_port(None)?;
+        Ok(server)
+    }
+
+    /// A server without data, in a directory that is removed at the end.
+    pub(crate) fn prepare(programs: PostgresPrograms, prefix: &str) -> Result<Self> {
         let user = ServiceUser::needed()?;
-        let home = service_user::temporary_directory("pitchey-postgres-", user.as_ref())?;
+        let home = service_user::temporary_directory(prefix, user.as_ref())?;
         let guard = Guard::start(Duration::from_secs(5))?;
         guard.remove(&home)?;
-        let mut server = Self {
-            programs: PostgresPrograms::find()?,
+        Ok(Self {
+            programs,
             user,
             log: home.join("postgres.log"),
             home,
@@ -91,10 +99,7 @@ impl OwnedPostgres {
             password: String::new(),
             process: None,
             guard,
-        };
-        server.initialise()?;
-        server.launch_on_a_free_port(None)?;
-        Ok(server)
+        })
     }
 
     /// Starts a server on the data in `home`, which is created the first time and stays.
@@ -193,7 +198,38 @@ impl OwnedPostgres {
         }
     }
 
-    fn data(&self) -> PathBuf {
+    pub(crate) fn programs(&self) -> &PostgresPrograms {
+        &self.programs
+    }
+
+    pub(crate) fn user(&self) -> Option<&ServiceUser> {
+        self.user.as_ref()
+    }
+
+    pub(crate) fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// Takes the password of the server whose data this one is a copy of.
+    pub(crate) fn adopt_password(&mut self, other: &Self) {
+        self.password.clone_from(&other.password);
+    }
+
+    /// Has the server and its sessions stand still: connections stay, and nobody answers.
+    pub fn pause(&mut self) -> Result<()> {
+        self.running()?.pause()
+    }
+
+    /// Has the server go on after [`pause`](Self::pause).
+    pub fn resume(&mut self) -> Result<()> {
+        self.running()?.resume()
+    }
+
+    fn running(&mut self) -> Result<&mut Process> {
+        self.process.as_mut().context("Postgres does not run")
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
         self.home.join("data")
     }
 
@@ -235,7 +271,7 @@ impl OwnedPostgres {
         Ok(())
     }
 
-    fn launch_on_a_free_port(&mut self, preferred: Option<u16>) -> Result<()> {
+    pub(crate) fn launch_on_a_free_port(&mut self, preferred: Option<u16>) -> Result<()> {
         let mut preferred = preferred.filter(|port| net::is_free(*port));
         for _ in 0..PORT_ATTEMPTS {
             self.port = match preferred.take() {
@@ -346,6 +382,13 @@ pub fn execute(url: &str, statements: &str) -> Result<()> {
 
 /// The truth value that a query gives in its only row and column.
 pub fn query_bool(url: &str, query: &str) -> Result<bool> {
+    with_client(Duration::from_secs(30), url, async |client| {
+        Ok(client.query_one(query, &[]).await?.get(0))
+    })
+}
+
+/// The text that a query gives in its only row and column.
+pub fn query_text(url: &str, query: &str) -> Result<String> {
     with_client(Duration::from_secs(30), url, async |client| {
         Ok(client.query_one(query, &[]).await?.get(0))
     })

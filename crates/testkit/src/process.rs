@@ -10,13 +10,16 @@ use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::guard::Guard;
-use crate::wait;
+use crate::{process_table, wait};
 
 /// How much of the end of a log is read: enough for a panic with its backtrace.
 const TAIL_BYTES: u64 = 64 * 1024;
 
 /// How long a dropped process may take to end by itself.
 const DROP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the kernel may take to stop a process.
+const PAUSE_WITHIN: Duration = Duration::from_secs(10);
 
 /// A running child process. Dropping it stops it.
 #[derive(Debug)]
@@ -26,6 +29,9 @@ pub struct Process {
     log: PathBuf,
     stop_signal: Signal,
     guard: Guard,
+    /// Children that stand still, each told to the guard.
+    paused_children: Vec<u32>,
+    paused: bool,
 }
 
 impl Process {
@@ -88,6 +94,8 @@ impl Process {
             log: log.to_owned(),
             stop_signal,
             guard: guard.clone(),
+            paused_children: Vec::new(),
+            paused: false,
         })
     }
 
@@ -133,9 +141,52 @@ impl Process {
         if self.exited()?.is_some() {
             return Ok(());
         }
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.context("a process id is positive")?, signal)
-            .with_context(|| format!("cannot signal {}", self.name))
+        send(self.child.id(), signal).with_context(|| format!("cannot signal {}", self.name))
+    }
+
+    /// Has the process and its children stand still where they are, as a machine that swaps or a
+    /// debugger would: connections stay, and nobody answers. Needs `/proc`.
+    ///
+    /// Returns once all of them do.
+    pub fn pause(&mut self) -> Result<()> {
+        self.signal(Signal::STOP)?;
+        self.paused = true;
+        let pid = self.pid();
+        wait::until("the process to stand still", PAUSE_WITHIN, || {
+            Ok(process_table::stands_still(pid)?.then_some(()))
+        })?;
+        // It makes no more children now.
+        for child in process_table::children(pid)? {
+            // Should we be killed, somebody has to set it free: it would wait for ever.
+            self.guard.watch(child, Signal::CONT)?;
+            self.paused_children.push(child);
+            let _ = send(child, Signal::STOP);
+        }
+        for &child in &self.paused_children {
+            wait::until("a child to stand still", PAUSE_WITHIN, || {
+                // One that has ended stands still, too.
+                Ok(process_table::stands_still(child)
+                    .unwrap_or(true)
+                    .then_some(()))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Has the process and its children go on after [`pause`](Self::pause).
+    pub fn resume(&mut self) -> Result<()> {
+        self.paused = false;
+        for child in self.paused_children.drain(..) {
+            // Nobody but its parent gives a child's id away, and the parent stands still.
+            let _ = send(child, Signal::CONT);
+            self.guard.forget(child)?;
+        }
+        self.signal(Signal::CONT)
+    }
+
+    /// Whether it was told to stand still.
+    pub fn is_paused(&self) -> bool {
+        self.paused
     }
 
     /// Waits for the process to end by itself.
@@ -146,7 +197,9 @@ impl Process {
 
     /// Asks the process to end, without waiting for it.
     pub fn request_stop(&mut self) -> Result<()> {
-        self.signal(self.stop_signal)
+        self.signal(self.stop_signal)?;
+        // What stands still does not hear.
+        if self.paused { self.resume() } else { Ok(()) }
     }
 
     /// Asks the process to end and kills it when `within` has passed.
@@ -161,6 +214,10 @@ impl Process {
     /// `kill -9`: the process gets no chance to tidy up.
     pub fn kill(&mut self) -> Result<ExitStatus> {
         self.signal(Signal::KILL)?;
+        if self.paused {
+            // Children notice that they are alone, and end, once they go on.
+            self.resume()?;
+        }
         self.wait(DROP_PATIENCE)
     }
 }
@@ -169,6 +226,14 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.stop(DROP_PATIENCE);
     }
+}
+
+fn send(pid: u32, signal: Signal) -> Result<()> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    Ok(kill_process(
+        pid.context("a process id is positive")?,
+        signal,
+    )?)
 }
 
 fn append_to(path: &Path) -> Result<File> {
@@ -226,6 +291,54 @@ mod tests {
         .expect("the shell starts");
         let status = process.stop(Duration::ZERO).expect("it ends");
         assert_eq!(status.signal(), Some(9));
+    }
+
+    /// How many lines there are in the log.
+    fn ticks(process: &Process) -> usize {
+        process.log().lines().count()
+    }
+
+    fn wait_for_ticks(process: &Process, more_than: usize) {
+        wait::until("a tick", Duration::from_secs(10), || {
+            Ok((ticks(process) > more_than).then_some(()))
+        })
+        .expect("it ticks");
+    }
+
+    #[test]
+    fn a_paused_process_and_its_children_stand_still_until_they_are_resumed() {
+        let tick = "while :; do echo tick; sleep 0.01; done";
+        let (_directory, mut process) = sh(&format!("({tick}) & {tick}"));
+        wait_for_ticks(&process, 3);
+        process.pause().expect("it is paused");
+        assert!(process.is_paused());
+        let pid = process.pid();
+        let children = process_table::children(pid).expect("a table");
+        assert!(!children.is_empty(), "the loop in the background");
+        for pid in children.into_iter().chain([pid]) {
+            assert!(process_table::stands_still(pid).expect("it is there"));
+        }
+        let before = ticks(&process);
+        process.resume().expect("it goes on");
+        wait_for_ticks(&process, before);
+        assert!(!process_table::stands_still(pid).expect("it is there"));
+        // The loop in the background does not listen to the other's signal.
+        for child in process_table::children(pid).expect("a table") {
+            let _ = send(child, Signal::KILL);
+        }
+    }
+
+    #[test]
+    fn a_paused_process_can_be_stopped_in_order() {
+        let (_directory, mut process) =
+            sh("trap 'echo bye; exit 7' TERM; echo up; while :; do sleep 0.01; done");
+        wait_for_ticks(&process, 0);
+        process.pause().expect("it is paused");
+        let status = process.stop(Duration::from_secs(10)).expect("it ends");
+        assert_eq!(
+            (status.code(), process.log().as_str()),
+            (Some(7), "up\nbye\n")
+        );
     }
 
     #[test]

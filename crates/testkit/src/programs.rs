@@ -58,6 +58,20 @@ impl PostgresPrograms {
         found
     }
 
+    /// The path of `pg_basebackup`, which makes replicas: with the others, where their links lead, or on
+    /// the search path.
+    pub(crate) fn basebackup(&self) -> Result<PathBuf> {
+        let beside = [Some(self.initdb.clone()), self.initdb.canonicalize().ok()];
+        let beside = beside.into_iter().flatten();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let searched = std::env::split_paths(&path).map(|directory| directory.join("initdb"));
+        beside
+            .chain(searched)
+            .map(|program| program.with_file_name("pg_basebackup"))
+            .find(|program| program.is_file())
+            .map_or_else(|| bail!("PostgreSQL: `pg_basebackup` not found"), Ok)
+    }
+
     fn in_directory(directory: &Path) -> Option<Self> {
         let [initdb, postgres] = ["initdb", "postgres"].map(|name| directory.join(name));
         if !(initdb.is_file() && postgres.is_file()) {

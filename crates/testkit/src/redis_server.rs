@@ -127,6 +127,71 @@ impl OwnedRedis {
         bail!("somebody took port {} meanwhile", self.port)
     }
 
+    /// Kills the server and starts it again with nothing in it, as after the loss of its disk.
+    pub fn restart_empty(&mut self) -> Result<()> {
+        self.kill()?;
+        for data in ["appendonlydir", "dump.rdb"].map(|name| self.home.join(name)) {
+            let removed = if data.is_dir() {
+                fs::remove_dir_all(&data)
+            } else {
+                fs::remove_file(&data)
+            };
+            match removed {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("cannot empty {}", data.display()));
+                }
+                _ => {}
+            }
+        }
+        self.restart()
+    }
+
+    /// Has the server stand still: connections stay, and nobody answers.
+    pub fn pause(&mut self) -> Result<()> {
+        self.running()?.pause()
+    }
+
+    /// Has the server go on after [`pause`](Self::pause).
+    pub fn resume(&mut self) -> Result<()> {
+        self.running()?.resume()
+    }
+
+    /// Makes the server a replica of one that is not there: it answers reads from what it has, and
+    /// writes with `READONLY`, as a primary that was demoted in a failover.
+    pub fn make_read_only(&self) -> Result<()> {
+        // Nobody listens on port 1.
+        let replica_of = redis::cmd("REPLICAOF").arg("127.0.0.1").arg(1).to_owned();
+        self.tell(&[setting("replica-read-only", "yes"), replica_of])
+    }
+
+    /// Leaves the server no memory: writes that need some are answered with `OOM`, and nothing is
+    /// evicted.
+    pub fn make_full(&self) -> Result<()> {
+        self.tell(&[
+            setting("maxmemory-policy", "noeviction"),
+            setting("maxmemory", "1"),
+        ])
+    }
+
+    /// Undoes [`make_read_only`](Self::make_read_only) and [`make_full`](Self::make_full). What it
+    /// held is still there.
+    pub fn make_writable(&self) -> Result<()> {
+        let replica_of = redis::cmd("REPLICAOF").arg("NO").arg("ONE").to_owned();
+        self.tell(&[replica_of, setting("maxmemory", "0")])
+    }
+
+    fn running(&mut self) -> Result<&mut Process> {
+        self.process.as_mut().context("Redis does not run")
+    }
+
+    fn tell(&self, commands: &[redis::Cmd]) -> Result<()> {
+        let mut connection = connect(&self.url())?;
+        for command in commands {
+            command.exec(&mut connection)?;
+        }
+        Ok(())
+    }
+
     fn launch_on_a_free_port(&mut self, preferred: Option<u16>) -> Result<()> {
         let mut preferred = preferred.filter(|port| net::is_free(*port));
         for _ in 0..PORT_ATTEMPTS {
@@ -194,6 +259,14 @@ impl Drop for OwnedRedis {
     }
 }
 
+fn setting(name: &str, value: &str) -> redis::Cmd {
+    redis::cmd("CONFIG")
+        .arg("SET")
+        .arg(name)
+        .arg(value)
+        .to_owned()
+}
+
 /// Stops the server of an earlier run that was killed: two on the same files would spoil them.
 fn end_leftover(last_url: &str) -> Result<()> {
     let Ok(mut connection) = connect(last_url) else {
@@ -227,3 +300,6 @@ pub(crate) fn connect(url: &str) -> Result<redis::Connection> {
     connection.set_write_timeout(Some(patience))?;
     Ok(connection)
 }
+
+#[cfg(test)]
+mod tests;

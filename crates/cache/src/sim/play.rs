@@ -456,6 +456,7 @@ impl Relay {
 
 impl CatchUp for Relay {
     async fn catch_up(&self) -> bool {
-        self.deliver().await
+        let written = self.stage.database.written();
+        self.deliver().await && self.running.links[1].reach(written).await.is_ok()
     }
 }

@@ -150,6 +150,11 @@ impl Database {
         self.lock().log[object.index()].len() as u64
     }
 
+    /// How far the primary has come.
+    pub(crate) fn written(&self) -> Position {
+        Position(self.lock().written)
+    }
+
     pub(crate) fn set_stuck(&self, stuck: bool) {
         self.lock().stuck = stuck;
     }

@@ -138,6 +138,7 @@ impl Tier {
             server.tags.clear();
             server.entries.clear();
             server.seq = Seq(1);
+            server.position = Position::default();
         } else {
             // A snapshot from before the last invalidations.
             let back = self.world.below(4);
@@ -185,6 +186,12 @@ impl Tier {
     /// The next announcement is cut off the stream before anybody has read it.
     pub(crate) fn trim_next(&self) {
         self.server().trims = true;
+    }
+
+    /// From now on, loads read what has come at least this far.
+    pub(crate) async fn reach(&self, position: Position) -> Result<(), SharedError> {
+        self.call(|server, _| server.position = server.position.max(position))
+            .await
     }
 
     /// When something is announced behind `heard`, or the server is not what it was.

@@ -39,6 +39,8 @@ pub struct HttpConfig {
     pub allowed_origins: Vec<String>,
     /// The networks (`10.0.0.0/8`) whose word on the address of a client is believed.
     pub trusted_proxies: Vec<String>,
+    /// Whether answers say what they cost the database, in `Server-Timing` and `X-Database-Time`.
+    pub database_time: bool,
 }
 
 impl Default for HttpConfig {
@@ -55,6 +57,7 @@ impl Default for HttpConfig {
             shutdown_timeout_ms: 10_000,
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),
+            database_time: true,
         }
     }
 }

@@ -18,6 +18,9 @@ const WELL_KNOWN: [(&str, &str); 1] = [("DATABASE_URL", "database.url")];
 /// Values that no message shows, and that are text whatever they look like.
 const SECRETS: [&str; 2] = ["database.url", "cursor.key"];
 
+/// Has secrets in it: no message shows what was found there or below.
+const WITH_SECRETS: &str = "database.replicas";
+
 /// One environment variable as a layer of its own, so that a message can name it.
 struct Variable {
     name: String,
@@ -151,6 +154,11 @@ impl Layers {
         let message = match &error.kind {
             Kind::InvalidType(..) | Kind::InvalidValue(..) if SECRETS.contains(&key.as_str()) => {
                 "is not text".to_owned()
+            }
+            Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected)
+                if key.starts_with(WITH_SECRETS) =>
+            {
+                format!("is not {}", wanted(expected))
             }
             Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {
                 format!("{} is not {}", shown(actual), wanted(expected))

@@ -1,6 +1,6 @@
 //! Showing secrets without telling them.
 
-use super::{ExposeSecret, SecretString, Serializer};
+use super::{ExposeSecret, ReplicaConfig, SecretString, Serialize, Serializer};
 
 const REDACTED: &str = "[redacted]";
 
@@ -16,6 +16,24 @@ pub(super) fn whole<S: Serializer>(
 /// Shows where a URL points to, but not with whose name and password.
 pub(super) fn url<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&without_credentials(secret.expose_secret()))
+}
+
+/// Shows replicas, their URLs as [`url`] does.
+pub(super) fn replicas<S: Serializer>(
+    replicas: &[ReplicaConfig],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        url: String,
+        name: &'a str,
+        distance: u32,
+    }
+    serializer.collect_seq(replicas.iter().map(|replica| Shown {
+        url: without_credentials(replica.url.expose_secret()),
+        name: &replica.name,
+        distance: replica.distance,
+    }))
 }
 
 /// Keeps scheme, host, port and path. Whatever is not plainly one of them is redacted: a URL that

@@ -57,14 +57,14 @@ fn every_problem_of_every_layer_is_reported_at_once() {
       http.address: invalid socket address syntax (wrong.toml)
       http.colour: no such key, there are address, max_connections, header_timeout_ms, idle_timeout_ms, request_timeout_ms, max_header_bytes, max_body_bytes, drain_delay_ms, shutdown_timeout_ms, allowed_origins, trusted_proxies (PITCHEY_HTTP__COLOUR)
       http.drain_delay_ms: -1 is not a whole number above or at zero (wrong.toml)
-      http.max_conections: no such key, there are address, max_connections, header_timeout_ms, idle_timeout_ms, request_timeout_ms, max_header_bytes, max_body_bytes, drain_delay_ms, shutdown_timeout_ms, allowed_origins, trusted_proxies (wrong.toml)
+      http.max_conections: no such key, there are address, max_connections, header_timeout_ms, idle_timeout_ms, request_timeout_ms, max_header_bytes, max_body_bytes, drain_delay_ms, shutdown_timeout_ms, allowed_origins, trusted_proxies, database_time (wrong.toml)
       http.request_timeout_ms: "5s" is not a whole number above or at zero (PITCHEY_HTTP__REQUEST_TIMEOUT_MS)
       metrics: "on" is not a section (PITCHEY_METRICS)
       database.max_connections: "many" is not a whole number above or at zero (wrong.toml)
       log.format: "xml" is none of json, pretty (wrong.toml)
       cursor.key: is not text (wrong.toml)
-      cache: no such section, there are counters, cursor, database, duties, http, limits, log, metrics, passwords, sessions (wrong.toml)
-      level: no such section, there are counters, cursor, database, duties, http, limits, log, metrics, passwords, sessions (PITCHEY_LEVEL)
+      cache: no such section, there are counters, cursor, database, duties, http, limits, log, metrics, overload, passwords, sessions (wrong.toml)
+      level: no such section, there are counters, cursor, database, duties, http, limits, log, metrics, overload, passwords, sessions (PITCHEY_LEVEL)
       http.max_connections: 0 is not between 1 and 1000000
       database.url: does not start with postgres://
       database.tls_ca_file needs tls = "verify-full"
@@ -173,6 +173,33 @@ fn api_and_metrics_cannot_share_an_address() {
 }
 
 #[test]
+fn replicas_are_named_and_their_passwords_are_not_shown() {
+    let replicas = |text| load(None, &[DATABASE, KEY, ("PITCHEY_DATABASE__REPLICAS", text)]);
+    let config = replicas(
+        r#"[{url="postgres://me:secret@near/pitchey",name="near"},{url="postgres://far/pitchey",name="far",distance=2}]"#,
+    )
+    .expect("two replicas");
+    let text = config.to_redacted_toml().expect("TOML");
+    assert!(
+        text.contains("postgres://[redacted]@near/pitchey"),
+        "{text}"
+    );
+    assert!(!text.contains("secret"), "{text}");
+    let error =
+        replicas(r#"[{url="mysql://me:secret@x/y",name="a"},{url="postgres://x/y",name="a"}]"#)
+            .expect_err("neither can work");
+    assert_eq!(
+        error.problems,
+        [
+            "database.replicas.0.url: does not start with postgres://",
+            "database.replicas.1.name: is another's, too"
+        ]
+    );
+    let error = replicas("postgres://me:secret@near/pitchey").expect_err("that is no list");
+    assert!(!error.to_string().contains("secret"), "{error}");
+}
+
+#[test]
 fn the_effective_configuration_is_a_file_without_secrets() {
     let config = load(None, &[DATABASE, KEY]).expect("a valid configuration");
     let text = config.to_redacted_toml().expect("TOML");
@@ -189,6 +216,7 @@ fn the_effective_configuration_is_a_file_without_secrets() {
     shutdown_timeout_ms = 10000
     allowed_origins = []
     trusted_proxies = []
+    database_time = true
 
     [metrics]
     address = "127.0.0.1:9788"
@@ -203,6 +231,11 @@ fn the_effective_configuration_is_a_file_without_secrets() {
     idle_in_transaction_timeout_ms = 10000
     work_mem_kib = 16384
     tcp_keepalive_ms = 30000
+    connection_check_ms = 100
+    max_queued = 256
+    slow_statement_ms = 250
+    replica_max_lag_ms = 2000
+    replica_ask_timeout_ms = 20
     tls = "prefer"
 
     [log]
@@ -231,6 +264,14 @@ fn the_effective_configuration_is_a_file_without_secrets() {
     account = "10 then 2/min"
     account_total = "100 then 20/min"
     beacon = "100 then 10/s"
+
+    [overload]
+    max_in_flight = 64
+    min_in_flight = 24
+    max_queued = 256
+    target_ms = 5
+    interval_ms = 100
+    retry_after_ms = 1000
 
     [counters]
     max_delay_ms = 1000
@@ -279,6 +320,8 @@ fn rules_of_every_section_are_told_at_once() {
             ("PITCHEY_LIMITS__READ", "5"),
             ("PITCHEY_LIMITS__WRITE", "often"),
             ("PITCHEY_LIMITS__PITCH", "off"),
+            ("PITCHEY_OVERLOAD__MAX_IN_FLIGHT", "8"),
+            ("PITCHEY_OVERLOAD__TARGET_MS", "200"),
             ("PITCHEY_COUNTERS__MAX_DELAY_MS", "1001"),
             ("PITCHEY_DUTIES__TIMEOUT_MS", "0"),
         ],
@@ -297,6 +340,8 @@ fn rules_of_every_section_are_told_at_once() {
       passwords.memory_kib: 4096 is not between 19456 and 1048576
       passwords.iterations: 1 is not between 2 and 64
       passwords.threads: 0 is not between 1 and 256
+      overload.min_in_flight: 24 is not between 1 and 8
+      overload.interval_ms: 100 is not between 200 and 60000
       counters.max_delay_ms: 1001 is not between 1 and 1000
       duties.timeout_ms: 0 is not between 100 and 900000
     "#);

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use pitchey_store_pg::DatabaseUsage;
 
 static SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+static X_DATABASE_TIME: HeaderName = HeaderName::from_static("x-database-time");
 
 /// Adds the time that the answer took, as metric `app` in milliseconds.
 pub(super) fn insert(headers: &mut HeaderMap, elapsed: Duration) {
@@ -14,9 +16,50 @@ pub(super) fn insert(headers: &mut HeaderMap, elapsed: Duration) {
     headers.append(SERVER_TIMING.clone(), value);
 }
 
+/// Adds what the answer cost the database: as metric `db` with the number of statements, and for those who
+/// do not read metrics as `X-Database-Time`, both in milliseconds.
+pub(super) fn insert_database(headers: &mut HeaderMap, usage: DatabaseUsage) {
+    let DatabaseUsage { statements, time } = usage;
+    let ms = time.as_secs_f64() * 1000.0;
+    let noun = if statements == 1 {
+        "statement"
+    } else {
+        "statements"
+    };
+    let metric = format!("db;dur={ms:.3};desc=\"{statements} {noun}\"");
+    let plain = "digits and plain words are a header value";
+    headers.append(
+        SERVER_TIMING.clone(),
+        HeaderValue::try_from(metric).expect(plain),
+    );
+    let value = HeaderValue::try_from(format!("{ms:.3}")).expect(plain);
+    headers.insert(X_DATABASE_TIME.clone(), value);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_database_took_is_told_with_the_number_of_statements() {
+        for (statements, micros, timing, time) in [
+            (0, 0, "db;dur=0.000;desc=\"0 statements\"", "0.000"),
+            (1, 1_500, "db;dur=1.500;desc=\"1 statement\"", "1.500"),
+            (12, 12_345, "db;dur=12.345;desc=\"12 statements\"", "12.345"),
+        ] {
+            let mut headers = HeaderMap::new();
+            let time_taken = Duration::from_micros(micros);
+            insert_database(
+                &mut headers,
+                DatabaseUsage {
+                    statements,
+                    time: time_taken,
+                },
+            );
+            assert_eq!(headers["server-timing"], timing);
+            assert_eq!(headers["x-database-time"], time);
+        }
+    }
 
     #[test]
     fn the_time_is_in_milliseconds_with_microseconds() {

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::Once;
 
 use axum::routing::{get, post};
@@ -9,10 +10,12 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt as _;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use pitchey_runtime::{Clock as _, Timer as _};
+use pitchey_resilience::ShedConfig;
+use pitchey_runtime::Timer as _;
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::overload::OverloadSettings;
 
 const LIMITS: RequestLimits = RequestLimits {
     timeout: Duration::from_secs(5),
@@ -20,7 +23,14 @@ const LIMITS: RequestLimits = RequestLimits {
 };
 
 fn router(runtime: SystemRuntime) -> Router {
+    router_behind(door(runtime, 100), runtime)
+}
+
+fn router_behind(door: Arc<FrontDoor<SystemRuntime>>, runtime: SystemRuntime) -> Router {
     install_log();
+    let left = async move |deadline: axum::Extension<Deadline>| {
+        deadline.0.remaining(runtime.now()).as_millis().to_string()
+    };
     let slow = async move || {
         runtime.sleep(Duration::from_secs(4)).await;
         "in time"
@@ -29,6 +39,11 @@ fn router(runtime: SystemRuntime) -> Router {
         .route("/hello/{name}", get(async || "hello"))
         .route("/id", get(async |id: axum::Extension<RequestId>| id.0.0))
         .route("/client", get(client))
+        .route("/deadline", get(left))
+        .route("/api/health/live", get(async || "alive"))
+        .route("/api/auth/login", post(async || "signed in"))
+        .route("/api/analytics/rum", post(async || "taken in"))
+        .route("/api/pitches/{id}/ndas", post(async || "signed"))
         .route("/slow", get(slow))
         .route("/stuck", get(std::future::pending::<()>))
         .route("/panic", get(panicking))
@@ -36,8 +51,22 @@ fn router(runtime: SystemRuntime) -> Router {
     let settings = PipelineSettings {
         limits: LIMITS,
         trusted_proxies: vec!["10.0.0.0/8".parse().expect("a network")],
+        database_time: false,
     };
-    layer(routes, settings, runtime)
+    layer(routes, settings, door, runtime)
+}
+
+/// A door for so many at once, and as many more who wait.
+fn door(runtime: SystemRuntime, limit: usize) -> Arc<FrontDoor<SystemRuntime>> {
+    let limit = NonZeroUsize::new(limit).expect("not zero");
+    let settings = OverloadSettings {
+        shed: ShedConfig {
+            queue: limit.get(),
+            ..ShedConfig::new(limit)
+        },
+        least: limit,
+    };
+    Arc::new(FrontDoor::new(settings, runtime))
 }
 
 async fn client(client: Option<axum::Extension<ClientAddress>>) -> String {
@@ -230,6 +259,101 @@ async fn a_body_of_unknown_size_is_read_up_to_the_limit() {
         let answer = ask(&router, Request::post("/length"), body).await;
         assert_eq!(answer.status, status);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_further_in_know_the_deadline() {
+    let runtime = SystemRuntime::new();
+    let router = router(runtime);
+    let answer = ask(&router, get_request("/deadline"), "").await;
+    assert_eq!(answer.body, "5000");
+    let request = get_request("/deadline").header("x-request-timeout-ms", "250");
+    assert_eq!(ask(&router, request, "").await.body, "250");
+}
+
+/// A router for one at a time, with one inside that stays for five seconds.
+async fn busy(runtime: SystemRuntime) -> (Router, tokio::task::JoinSet<StatusCode>) {
+    let door = door(runtime, 1);
+    let router = router_behind(door, runtime);
+    let mut inside = tokio::task::JoinSet::new();
+    let stuck = router.clone();
+    inside.spawn(async move { ask(&stuck, get_request("/stuck"), "").await.status });
+    // Paused time moves when everybody waits.
+    runtime.sleep(Duration::from_millis(1)).await;
+    (router, inside)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_in_vain_is_told_to_come_again_and_health_checks_do_not_wait() {
+    let runtime = SystemRuntime::new();
+    let (router, _inside) = busy(runtime).await;
+    let answer = ask(&router, get_request("/hello/ann"), "").await;
+    assert_eq!(runtime.now().since_start().as_millis(), 1 + 100);
+    insta::assert_snapshot!(shown(answer), @r#"
+    503 Service Unavailable
+    cache-control: no-store
+    content-length: 153
+    content-security-policy: default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox
+    content-type: application/problem+json
+    referrer-policy: no-referrer
+    retry-after: 1
+    x-content-type-options: nosniff
+    x-request-id: test-1
+
+    {"type":"/problems/overloaded","title":"Overloaded","status":503,"detail":"there is more to do than can be done in time","instance":"urn:request:test-1"}
+    "#);
+    for request in [
+        get_request("/api/health/live"),
+        Request::post("/api/auth/login"),
+    ] {
+        assert_eq!(ask(&router, request, "").await.status, StatusCode::OK);
+    }
+    assert_eq!(runtime.now().since_start().as_millis(), 1 + 100, "at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_sends_beacons_away_and_keeps_writes_of_money() {
+    let runtime = SystemRuntime::new();
+    let (router, _inside) = busy(runtime).await;
+    let (beacons, money) = (router.clone(), router);
+    let started = runtime.now();
+    let beacon = async {
+        let answer = ask(&beacons, Request::post("/api/analytics/rum"), "").await;
+        (answer.status, runtime.now() - started)
+    };
+    let money = async {
+        let request = Request::post("/api/pitches/1/ndas").header("x-request-timeout-ms", "50");
+        (
+            ask(&money, request, "").await.status,
+            runtime.now() - started,
+        )
+    };
+    // One may wait: the beacon comes first and has to make room at once.
+    let (beacon, money) = tokio::join!(beacon, money);
+    let refused = StatusCode::SERVICE_UNAVAILABLE;
+    assert_eq!(beacon, (refused, Duration::ZERO));
+    assert_eq!(money, (refused, Duration::from_millis(50)), "its deadline");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sends_a_body_slowly_holds_nobody_elses_place() {
+    let runtime = SystemRuntime::new();
+    let router = router_behind(door(runtime, 1), runtime);
+    let slow = router.clone();
+    let mut sending = tokio::task::JoinSet::new();
+    sending.spawn(async move {
+        let body = Body::from_stream(futures::stream::pending::<io::Result<Bytes>>());
+        ask(&slow, Request::post("/length"), body).await.status
+    });
+    runtime.sleep(Duration::from_millis(1)).await;
+    let answer = ask(&router, get_request("/hello/ann"), "").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let status = sending
+        .join_next()
+        .await
+        .expect("it is there")
+        .expect("no panic");
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "its deadline");
 }
 
 thread_local! {

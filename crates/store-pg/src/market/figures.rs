@@ -15,19 +15,19 @@ impl PgStore {
         user: UserId,
     ) -> Result<CreatorFigures, StoreError> {
         let now = self
-            .read("stats.creator_now", |pool| {
+            .read("stats.creator_now", |mut lease| {
                 let query = sqlx::query_file!(
                     "../sql/statements/stats/creator_now.sql",
                     user.0,
                     MOST_COUNTED
                 );
-                async move { query.fetch_one(&pool).await }
+                async move { query.fetch_one(&mut *lease).await }
             })
             .await?;
         let ever = self
-            .read("stats.of_creator", |pool| {
+            .read("stats.of_creator", |mut lease| {
                 let query = sqlx::query_file!("../sql/statements/stats/of_creator.sql", user.0);
-                async move { query.fetch_one(&pool).await }
+                async move { query.fetch_one(&mut *lease).await }
             })
             .await?;
         Ok(CreatorFigures {
@@ -52,14 +52,14 @@ impl PgStore {
         now: OffsetDateTime,
     ) -> Result<InvestorFigures, StoreError> {
         let row = self
-            .read("stats.investor_now", |pool| {
+            .read("stats.investor_now", |mut lease| {
                 let query = sqlx::query_file!(
                     "../sql/statements/stats/investor_now.sql",
                     user.0,
                     now,
                     MOST_COUNTED
                 );
-                async move { query.fetch_one(&pool).await }
+                async move { query.fetch_one(&mut *lease).await }
             })
             .await?;
         Ok(InvestorFigures {

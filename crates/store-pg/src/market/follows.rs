@@ -75,7 +75,7 @@ impl PgStore {
         let (time, id) = time_key(after)?;
         let fetch = i64::from(limit) + 1;
         let rows = self
-            .read("follows.following", |pool| {
+            .read("follows.following", |mut lease| {
                 let query = sqlx::query_file!(
                     "../sql/statements/follows/following.sql",
                     user.0,
@@ -83,7 +83,7 @@ impl PgStore {
                     id,
                     fetch
                 );
-                async move { query.fetch_all(&pool).await }
+                async move { query.fetch_all(&mut *lease).await }
             })
             .await?;
         let items = rows

@@ -64,13 +64,13 @@ impl PgStore {
         id: InterestId,
     ) -> Result<Option<Interest>, StoreError> {
         let row = self
-            .read("interests.by_id", |pool| {
+            .read("interests.by_id", |mut lease| {
                 let query = sqlx::query_file_as!(
                     InterestColumns,
                     "../sql/statements/interests/by_id.sql",
                     id.0
                 );
-                async move { query.fetch_optional(&pool).await }
+                async move { query.fetch_optional(&mut *lease).await }
             })
             .await?;
         row.map(Interest::try_from).transpose()
@@ -125,7 +125,7 @@ impl PgStore {
         let fetch = i64::from(limit) + 1;
         let rows = match side {
             Side::Outgoing => {
-                self.read("interests.of_investor", |pool| {
+                self.read("interests.of_investor", |mut lease| {
                     let query = sqlx::query_file_as!(
                         InterestColumns,
                         "../sql/statements/interests/of_investor.sql",
@@ -134,12 +134,12 @@ impl PgStore {
                         id,
                         fetch
                     );
-                    async move { query.fetch_all(&pool).await }
+                    async move { query.fetch_all(&mut *lease).await }
                 })
                 .await?
             }
             Side::Incoming => {
-                self.read("interests.of_creator", |pool| {
+                self.read("interests.of_creator", |mut lease| {
                     let query = sqlx::query_file_as!(
                         InterestColumns,
                         "../sql/statements/interests/of_creator.sql",
@@ -148,7 +148,7 @@ impl PgStore {
                         id,
                         fetch
                     );
-                    async move { query.fetch_all(&pool).await }
+                    async move { query.fetch_all(&mut *lease).await }
                 })
                 .await?
             }

@@ -51,10 +51,10 @@ impl PgStore {
 
     pub(super) async fn one_nda(&self, id: NdaId) -> Result<Option<Nda>, StoreError> {
         let row = self
-            .read("ndas.by_id", |pool| {
+            .read("ndas.by_id", |mut lease| {
                 let query =
                     sqlx::query_file_as!(NdaColumns, "../sql/statements/ndas/by_id.sql", id.0);
-                async move { query.fetch_optional(&pool).await }
+                async move { query.fetch_optional(&mut *lease).await }
             })
             .await?;
         row.map(Nda::try_from).transpose()
@@ -94,7 +94,7 @@ impl PgStore {
         let fetch = i64::from(limit) + 1;
         let rows = match side {
             Side::Outgoing => {
-                self.read("ndas.of_requester", |pool| {
+                self.read("ndas.of_requester", |mut lease| {
                     let query = sqlx::query_file_as!(
                         NdaColumns,
                         "../sql/statements/ndas/of_requester.sql",
@@ -103,12 +103,12 @@ impl PgStore {
                         id,
                         fetch
                     );
-                    async move { query.fetch_all(&pool).await }
+                    async move { query.fetch_all(&mut *lease).await }
                 })
                 .await?
             }
             Side::Incoming => {
-                self.read("ndas.of_creator", |pool| {
+                self.read("ndas.of_creator", |mut lease| {
                     let query = sqlx::query_file_as!(
                         NdaColumns,
                         "../sql/statements/ndas/of_creator.sql",
@@ -117,7 +117,7 @@ impl PgStore {
                         id,
                         fetch
                     );
-                    async move { query.fetch_all(&pool).await }
+                    async move { query.fetch_all(&mut *lease).await }
                 })
                 .await?
             }

@@ -28,7 +28,7 @@ impl PgStore {
         let (time, id) = time_key(after)?;
         let fetch = i64::from(limit) + 1;
         let rows = self
-            .read("notifications.of_user", |pool| {
+            .read("notifications.of_user", |mut lease| {
                 let query = sqlx::query_file!(
                     "../sql/statements/notifications/of_user.sql",
                     user.0,
@@ -36,7 +36,7 @@ impl PgStore {
                     id,
                     fetch
                 );
-                async move { query.fetch_all(&pool).await }
+                async move { query.fetch_all(&mut *lease).await }
             })
             .await?;
         let items = rows
@@ -57,13 +57,13 @@ impl PgStore {
     }
 
     pub(super) async fn unread(&self, user: UserId) -> Result<i64, StoreError> {
-        self.read("notifications.unread_count", |pool| {
+        self.read("notifications.unread_count", |mut lease| {
             let query = sqlx::query_file_scalar!(
                 "../sql/statements/notifications/unread_count.sql",
                 user.0,
                 MOST_COUNTED
             );
-            async move { query.fetch_one(&pool).await }
+            async move { query.fetch_one(&mut *lease).await }
         })
         .await
     }

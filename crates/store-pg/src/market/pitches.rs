@@ -22,10 +22,10 @@ impl PgStore {
         reader: Option<UserId>,
     ) -> Result<Option<FullPitch>, StoreError> {
         let row = self
-            .read("pitches.full", |pool| {
+            .read("pitches.full", |mut lease| {
                 let query =
                     sqlx::query_file_as!(PitchColumns, "../sql/statements/pitches/full.sql", id.0);
-                async move { query.fetch_optional(&pool).await }
+                async move { query.fetch_optional(&mut *lease).await }
             })
             .await?;
         let Some(pitch) = row.map(Pitch::try_from).transpose()? else {
@@ -41,14 +41,14 @@ impl PgStore {
 
     async fn live_nda(&self, pitch: PitchId, reader: UserId) -> Result<Option<Nda>, StoreError> {
         let row = self
-            .read("ndas.live", |pool| {
+            .read("ndas.live", |mut lease| {
                 let query = sqlx::query_file_as!(
                     NdaColumns,
                     "../sql/statements/ndas/live.sql",
                     pitch.0,
                     reader.0
                 );
-                async move { query.fetch_optional(&pool).await }
+                async move { query.fetch_optional(&mut *lease).await }
             })
             .await?;
         row.map(Nda::try_from).transpose()
@@ -63,7 +63,7 @@ impl PgStore {
         let (time, id) = time_key(after)?;
         let fetch = i64::from(limit) + 1;
         let rows = self
-            .read("pitches.of_creator", |pool| {
+            .read("pitches.of_creator", |mut lease| {
                 let query = sqlx::query_file_as!(
                     PitchColumns,
                     "../sql/statements/pitches/of_creator.sql",
@@ -72,7 +72,7 @@ impl PgStore {
                     id,
                     fetch
                 );
-                async move { query.fetch_all(&pool).await }
+                async move { query.fetch_all(&mut *lease).await }
             })
             .await?;
         let items = rows

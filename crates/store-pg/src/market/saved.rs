@@ -52,7 +52,7 @@ impl PgStore {
         let (time, id) = time_key(after)?;
         let fetch = i64::from(limit) + 1;
         let rows = self
-            .read("saved.of_user", |pool| {
+            .read("saved.of_user", |mut lease| {
                 let query = sqlx::query_file!(
                     "../sql/statements/saved/of_user.sql",
                     user.0,
@@ -60,7 +60,7 @@ impl PgStore {
                     id,
                     fetch
                 );
-                async move { query.fetch_all(&pool).await }
+                async move { query.fetch_all(&mut *lease).await }
             })
             .await?;
         let items = rows

@@ -94,7 +94,7 @@ impl PgStore {
         let actor = filter.actor.map(|actor| actor.0);
         let rows = match (filter.subject, actor) {
             (Some(subject), actor) => {
-                self.read("audit.of_subject", |pool| {
+                self.read("audit.of_subject", |mut lease| {
                     let query = sqlx::query_file_as!(
                         AuditRow,
                         "../sql/statements/audit/of_subject.sql",
@@ -105,12 +105,12 @@ impl PgStore {
                         actor,
                         limit
                     );
-                    async move { query.fetch_all(&pool).await }
+                    async move { query.fetch_all(&mut *lease).await }
                 })
                 .await?
             }
             (None, Some(actor)) => {
-                self.read("audit.of_actor", |pool| {
+                self.read("audit.of_actor", |mut lease| {
                     let query = sqlx::query_file_as!(
                         AuditRow,
                         "../sql/statements/audit/of_actor.sql",
@@ -120,12 +120,12 @@ impl PgStore {
                         id,
                         limit
                     );
-                    async move { query.fetch_all(&pool).await }
+                    async move { query.fetch_all(&mut *lease).await }
                 })
                 .await?
             }
             (None, None) => {
-                self.read("audit.tail", |pool| {
+                self.read("audit.tail", |mut lease| {
                     let query = sqlx::query_file_as!(
                         AuditRow,
                         "../sql/statements/audit/tail.sql",
@@ -134,7 +134,7 @@ impl PgStore {
                         id,
                         limit
                     );
-                    async move { query.fetch_all(&pool).await }
+                    async move { query.fetch_all(&mut *lease).await }
                 })
                 .await?
             }

@@ -34,7 +34,7 @@ impl PgStore {
             at: now,
         };
         self.write_effects(tx, effects, made).await?;
-        if tx.wrote_outbox {
+        if tx.wrote_outbox() {
             sqlx::query_file_scalar!("../sql/statements/outbox/wake.sql")
                 .fetch_one(&mut **tx)
                 .await?;

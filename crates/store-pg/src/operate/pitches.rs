@@ -42,9 +42,9 @@ impl PgStore {
     /// A pitch in any state, also if it was removed.
     pub async fn pitch_record(&self, id: PitchId) -> Result<Option<PitchRecord>, StoreError> {
         let row = self
-            .read("pitches.show", |pool| {
+            .read("pitches.show", |mut lease| {
                 let query = sqlx::query_file!("../sql/statements/pitches/show.sql", id.0);
-                async move { query.fetch_optional(&pool).await }
+                async move { query.fetch_optional(&mut *lease).await }
             })
             .await?;
         row.map(|row| {

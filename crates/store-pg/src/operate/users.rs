@@ -128,7 +128,7 @@ impl PgStore {
         let role = filter.role.map(Role::as_str);
         let text = filter.text.as_deref().map(str::to_lowercase);
         let rows = self
-            .read("users.list", |pool| {
+            .read("users.list", |mut lease| {
                 let query = sqlx::query_file!(
                     "../sql/statements/users/list.sql",
                     after,
@@ -137,7 +137,7 @@ impl PgStore {
                     text.as_deref(),
                     limit
                 );
-                async move { query.fetch_all(&pool).await }
+                async move { query.fetch_all(&mut *lease).await }
             })
             .await?;
         rows.into_iter().map(|row| Ok(user_record!(row))).collect()
@@ -146,14 +146,14 @@ impl PgStore {
     /// The account that an operator means, deleted or not.
     pub async fn find_user(&self, key: &UserKey) -> Result<Option<UserId>, StoreError> {
         let id = self
-            .read("users.find", |pool| {
+            .read("users.find", |mut lease| {
                 let query = sqlx::query_file_scalar!(
                     "../sql/statements/users/find.sql",
                     key.id,
                     key.username.as_ref().map(Username::as_str),
                     key.email.as_ref().map(Email::as_str)
                 );
-                async move { query.fetch_optional(&pool).await }
+                async move { query.fetch_optional(&mut *lease).await }
             })
             .await?;
         Ok(id.map(Into::into))
@@ -166,9 +166,9 @@ impl PgStore {
         now: OffsetDateTime,
     ) -> Result<Option<UserDetails>, StoreError> {
         let row = self
-            .read("users.show", |pool| {
+            .read("users.show", |mut lease| {
                 let query = sqlx::query_file!("../sql/statements/users/show.sql", user.0, now);
-                async move { query.fetch_optional(&pool).await }
+                async move { query.fetch_optional(&mut *lease).await }
             })
             .await?;
         row.map(|row| {

@@ -138,6 +138,7 @@ macro_rules! contract_suite {
             pitches_change_from_the_expected_version, strangers_change_nothing,
             a_deleted_pitch_is_gone, own_pitches_are_listed_last_changed_first,
             private_pitches_are_not_on_the_site, changes_of_pitches_leave_traces,
+            a_read_that_demands_a_position_sees_what_was_written,
             // NDAs.
             an_nda_is_asked_for, not_every_pitch_has_ndas, ndas_are_decided, ndas_end,
             an_expired_nda_makes_room, ndas_are_listed_by_side,

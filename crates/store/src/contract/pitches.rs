@@ -5,7 +5,7 @@ use super::given::{
 };
 use super::{Harness, Result, pages};
 use crate::market::FullPitch;
-use crate::{FullStore, Market as _, StoreError};
+use crate::{Freshness as _, FullStore, Market as _, StoreError};
 use pitchey_model::decide::{Expected, Refusal};
 use pitchey_model::event::Tag;
 use pitchey_model::lifecycle::{NotAllowed, PitchAction};
@@ -488,4 +488,22 @@ fn sorted(tags: &[String]) -> Vec<String> {
     let mut tags = tags.to_vec();
     tags.sort();
     tags
+}
+
+/// Whoever demands the position after a write sees the write, at once, and through a view of a view too.
+pub async fn a_read_that_demands_a_position_sees_what_was_written(harness: impl Harness) -> Result {
+    let store = harness.store();
+    let cast = cast(&harness).await;
+    for n in 100..105 {
+        let pitch = published(store, &cast.ann, n, Visibility::Public, at(0)).await?;
+        let written = store.written_position().await?;
+        let view = store.reading(written).reading(None);
+        let seen = on_site(&view, pitch.id).await?;
+        assert_eq!(seen.map(|detail| detail.card.id), Some(pitch.id));
+        // What is written through a view is written.
+        stepped(&view, &cast.ann, pitch.id, PitchAction::Archive, at(1)).await?;
+        let written = view.written_position().await?;
+        assert_eq!(on_site(&store.reading(written), pitch.id).await?, None);
+    }
+    Ok(())
 }

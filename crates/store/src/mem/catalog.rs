@@ -2,10 +2,10 @@
 
 use super::paging::page_after;
 use super::{MemStore, State, count};
-use crate::{Health, Pitches, StoreError, Users};
+use crate::{Freshness, Health, Pitches, StoreError, Users};
 use pitchey_model::{
     BrowseQuery, Page, PitchCard, PitchDetail, PitchId, Position, Profile, SearchPage, SearchQuery,
-    Shelf, Sort, SortKey, UserId, Username, Visibility,
+    Shelf, Sort, SortKey, UserId, Username, Visibility, WalPosition,
 };
 
 /// Where the counting of a profile's pitches stops.
@@ -89,5 +89,16 @@ impl Users for MemStore {
 impl Health for MemStore {
     async fn ping(&self) -> Result<(), StoreError> {
         self.up().map(|_| ())
+    }
+}
+
+/// There are no replicas: whoever reads sees every write.
+impl Freshness for MemStore {
+    fn reading(&self, _after: Option<WalPosition>) -> Self {
+        self.clone()
+    }
+
+    async fn written_position(&self) -> Result<Option<WalPosition>, StoreError> {
+        self.up().map(|_| None)
     }
 }

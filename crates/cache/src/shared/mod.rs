@@ -3,6 +3,9 @@
 //! Its operations are each atomic: an entry is looked up and checked against the numbers of its tags in
 //! one step, and filled in one step.
 
+#[cfg(feature = "testing")]
+pub mod contract;
+
 use std::future::Future;
 use std::time::Duration;
 

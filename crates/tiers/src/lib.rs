@@ -1,0 +1,22 @@
+//! The tiers of the cache: a node's memory over moka, the tier that all nodes share over Redis, the
+//! follower that keeps a node attached to it, and rate limits that all nodes share.
+//!
+//! The one crate that knows moka and redis. What it decides, it decides in scripts that Redis runs
+//! (`src/scripts`), each atomic; the rest is connections and their deadlines.
+//!
+//! A [`RedisLink`] holds the connection that calls share. Whoever makes one runs
+//! [`RedisLink::keep_connected`] as a task, and for the cache [`Follower::run`] as another.
+
+mod follower;
+mod link;
+mod memory;
+mod rate_limit;
+mod refusal;
+mod scripts;
+mod shared;
+
+pub use follower::{Follower, RedisFeed};
+pub use link::{InvalidUrl, RedisConfig, RedisLink};
+pub use memory::MokaMemory;
+pub use rate_limit::RedisRateLimiter;
+pub use shared::{MAX_BATCH_BYTES, MAX_NAMES, MAX_TAGS, RedisShared};

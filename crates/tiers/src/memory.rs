@@ -1,0 +1,100 @@
+//! A node's own memory, over moka.
+
+use std::fmt;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use moka::ops::compute::Op;
+use moka::sync::Cache;
+use pitchey_cache::{Entry, Memory};
+
+/// Entries up to so many bytes together; moka's `TinyLFU` says which go.
+///
+/// Keys are hashed by foldhash: strings of some dozen bytes take it a few nanoseconds, a fraction of
+/// what the standard library's `SipHash` takes, and it is seeded at random, so that nobody can prepare
+/// keys that collide without seeing the hashes. It does not need the CPU's AES instructions, on whose
+/// presence ahash's speed depends.
+pub struct MokaMemory<V> {
+    entries: Cache<Arc<str>, Arc<Entry<V>>, RandomState>,
+}
+
+impl<V: Send + Sync + 'static> MokaMemory<V> {
+    /// An empty memory for about `bytes` bytes of entries, as they weigh themselves.
+    pub fn new(bytes: u64) -> Self {
+        let entries = Cache::builder()
+            .max_capacity(bytes)
+            .weigher(|_: &Arc<str>, entry: &Arc<Entry<V>>| entry.weight())
+            .build_with_hasher(RandomState::default());
+        Self { entries }
+    }
+}
+
+impl<V> fmt::Debug for MokaMemory<V> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("MokaMemory").finish_non_exhaustive()
+    }
+}
+
+impl<V: Send + Sync + 'static> Memory<V> for MokaMemory<V> {
+    #[inline]
+    fn get(&self, key: &str) -> Option<Arc<Entry<V>>> {
+        self.entries.get(key)
+    }
+
+    fn insert(
+        &self,
+        key: Arc<str>,
+        entry: Arc<Entry<V>>,
+        keep: impl FnOnce(&Entry<V>) -> bool + Send,
+    ) {
+        self.entries.entry(key).and_compute_with(|present| {
+            if present.is_some_and(|present| keep(present.value())) {
+                Op::Nop
+            } else {
+                Op::Put(entry)
+            }
+        });
+    }
+
+    fn remove(&self, key: &str) {
+        self.entries.invalidate(key);
+    }
+
+    fn remove_prefix(&self, prefix: &str) {
+        // One that is put in meanwhile may be missed: whoever removes ends the loads first.
+        for (key, _) in &self.entries {
+            if key.starts_with(prefix) {
+                self.entries.invalidate(&*key);
+            }
+        }
+    }
+
+    fn size(&self) -> (u64, u64) {
+        (self.entries.entry_count(), self.entries.weighted_size())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pitchey_cache::memory_contract::{self, entry};
+
+    use super::*;
+
+    memory_contract::suite!(over_moka, MokaMemory::<u64>::new(1 << 20));
+
+    #[test]
+    fn what_is_in_it_weighs_no_more_than_it_was_made_for() {
+        let memory = MokaMemory::<u64>::new(100_000);
+        for n in 0..1000 {
+            memory.insert(format!("{n}").into(), entry(n, 1000), |_| false);
+        }
+        memory.entries.run_pending_tasks();
+        let (entries, bytes) = memory.size();
+        assert!(bytes <= 100_000, "{bytes}");
+        assert!(entries > 0 && entries * 1000 <= bytes, "{entries}, {bytes}");
+        // One that is larger than all of it is not kept at all.
+        memory.insert("large".into(), entry(1, 100_001), |_| false);
+        memory.entries.run_pending_tasks();
+        assert!(memory.get("large").is_none());
+    }
+}
