@@ -4,7 +4,8 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 
 use super::bed::{Bed, Failed, PAGE, Peer, Text, from_memory, ms, policy, secs, served};
-use crate::answer::{Answer, From, GetError, State};
+use crate::answer::From::{Memory, Shared, Source};
+use crate::answer::{Answer, GetError, State};
 use crate::entry::Loaded;
 use crate::many::Item;
 use crate::shared::Strength;
@@ -84,7 +85,6 @@ fn what_is_missing_is_found_loaded_and_filled_by_one_call_each_and_the_order_is_
             "v2:page/c2"
         ]
     );
-    use From::{Memory, Shared, Source};
     assert_eq!(from, [Memory, Source, Shared, Source, Source]);
     assert_eq!(*asked.lock().expect("no panic"), [vec![1, 3, 4]]);
     assert_eq!(here.asks.take_calls(), ["lookup_many", "fill_many"]);
