@@ -16,24 +16,35 @@ pub(crate) fn run(workspace: &Workspace, name: Option<&str>, arguments: &[OsStri
         Some(name) => {
             let all = benches
                 .iter()
-                .map(|(_, bench)| *bench)
+                .map(|bench| bench.name)
                 .collect::<Vec<_>>()
                 .join(", ");
-            let found = benches.into_iter().find(|(_, bench)| *bench == name);
+            let found = benches.into_iter().find(|bench| bench.name == name);
             vec![
                 found
                     .with_context(|| format!("no benchmark is called {name}; there are: {all}"))?,
             ]
         }
     };
-    // Figures are those of the programs that are deployed.
-    let mut build = workspace.cargo(&["build", "--release", "--bins"]);
-    steps::run(build.args(["-p", "pitchey-origin", "-p", "pitchey-ops"]))?;
-    for (package, bench) in chosen {
-        let mut command = workspace.program("with-services");
-        command.args([
-            "--", "cargo", "bench", "-p", package, "--bench", bench, "--",
-        ]);
+    if chosen.iter().any(|bench| !bench.alone) {
+        // Figures are those of the programs that are deployed.
+        let mut build = workspace.cargo(&["build", "--release", "--bins"]);
+        steps::run(build.args(["-p", "pitchey-origin", "-p", "pitchey-ops"]))?;
+    }
+    for Bench {
+        package,
+        name,
+        alone,
+    } in chosen
+    {
+        let run = ["bench", "-p", package, "--bench", name, "--"];
+        let mut command = if alone {
+            workspace.cargo(&run)
+        } else {
+            let mut command = workspace.program("with-services");
+            command.args(["--", "cargo"]).args(run);
+            command
+        };
         command.env("PITCHEY_BIN_DIR", workspace.target.join("release"));
         command.env("PITCHEY_BENCH_DIR", workspace.target.join("bench"));
         steps::run(command.args(arguments))?;
@@ -41,14 +52,26 @@ pub(crate) fn run(workspace: &Workspace, name: Option<&str>, arguments: &[OsStri
     Ok(())
 }
 
-/// Packages and the names of their bench targets.
-fn benches(metadata: &Metadata) -> Vec<(&str, &str)> {
+/// A bench target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Bench<'a> {
+    package: &'a str,
+    name: &'a str,
+    /// Whether it needs neither our programs nor services.
+    alone: bool,
+}
+
+fn benches(metadata: &Metadata) -> Vec<Bench<'_>> {
     let mut found: Vec<_> = metadata
         .members()
         .flat_map(|package| {
             let benches = package.targets.iter();
             let benches = benches.filter(|target| target.kind.iter().any(|kind| kind == "bench"));
-            benches.map(|bench| (package.name.as_str(), bench.name.as_str()))
+            benches.map(|bench| Bench {
+                package: &package.name,
+                name: &bench.name,
+                alone: package.benches_alone(&bench.name),
+            })
         })
         .collect();
     found.sort_unstable();

@@ -135,9 +135,31 @@ pub(crate) struct Package {
     pub(crate) manifest_path: PathBuf,
     pub(crate) dependencies: Vec<Dependency>,
     pub(crate) targets: Vec<Target>,
+    /// What stands under `[package.metadata]`.
+    #[serde(default)]
+    metadata: Option<PackageMetadata>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct PackageMetadata {
+    #[serde(default)]
+    bench: BenchMetadata,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct BenchMetadata {
+    /// Benchmarks that need neither our programs nor services.
+    #[serde(default)]
+    alone: Vec<String>,
 }
 
 impl Package {
+    /// Whether a benchmark needs neither our programs nor services.
+    pub(crate) fn benches_alone(&self, bench: &str) -> bool {
+        let metadata = self.metadata.as_ref();
+        metadata.is_some_and(|metadata| metadata.bench.alone.iter().any(|alone| alone == bench))
+    }
+
     /// The directory of its manifest.
     pub(crate) fn directory(&self) -> &Path {
         self.manifest_path.parent().unwrap_or(&self.manifest_path)

@@ -82,4 +82,7 @@ pub enum GetError<E> {
     /// Loading took too long, here or where it was waited for.
     #[error("loading took too long")]
     Timeout,
+    /// Of many, the source gave not as many values as it was asked for.
+    #[error("the source did not give every value that it was asked for")]
+    Incomplete,
 }

@@ -4,18 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{Either, select};
-use pitchey_runtime::{Monotonic, timeout};
+use pitchey_runtime::Monotonic;
 
 use crate::answer::{Answer, From, GetError, State};
 use crate::backplane::{Backplane, World};
 use crate::entry::{Entry, Source, Value, Verdict};
-use crate::flight::{Flights, Leader, Outcome, Role, Waited};
+use crate::flight::{Flights, Leader, Outcome};
 use crate::guard::Guard;
 use crate::lead::{Lead, Purpose};
 use crate::memory::Memory;
 use crate::node::Keeps;
-use crate::policy::{Policy, refreshes_early};
+use crate::policy::{Policy, Unverified, refreshes_early};
 use crate::shared::{Shared, Wish};
 use crate::stats::{Counter, KindSnapshot, KindStats};
 use crate::tag::{TagCell, family};
@@ -106,136 +105,22 @@ where
     /// Dropping the future hands a load on to one who waits for it.
     pub async fn get(&self, kind: Kind, key: &str, source: impl Source<V, E>) -> Outcome<V, E> {
         let now = self.inner.backplane.runtime().now();
+        let ended = self.inner.flights.ended();
         match self.inner.look(kind, key, now) {
-            Seen::Hit(answer, None) => Ok(answer),
+            Seen::Hit(answer, None) => {
+                self.inner.count_hit(kind, &answer);
+                Ok(answer)
+            }
             Seen::Hit(answer, Some(wish)) => {
+                self.inner.count_hit(kind, &answer);
                 let source = Arc::new(source);
                 self.inner
                     .refresh_behind(kind, key, &source, wish, &answer.entry);
                 Ok(answer)
             }
             // In a box, so that a hit does not carry the room for it about.
-            Seen::Miss(candidate) => Box::pin(self.miss(kind, key, source, candidate)).await,
-        }
-    }
-
-    /// The fresh value in memory, if it is there and nothing need be done about it: what [`get`](Self::get)
-    /// would give, without a source and without a future.
-    pub fn hit(&self, kind: Kind, key: &str) -> Option<Answer<V>> {
-        let inner = &*self.inner;
-        let now = inner.backplane.runtime().now();
-        let KindState { policy, stats, .. } = inner.kind(kind);
-        let entry = inner.memory.get(key)?;
-        let checks = inner.backplane.node().guards().has(Guard::MemoryChecksTags);
-        let hit = !policy.strict
-            && now < entry.early_from
-            && entry.judge(now, checks) == Verdict::Fresh
-            && inner.trusts(&entry, now);
-        if !hit {
-            return None;
-        }
-        stats.count(Counter::MemoryHit);
-        if entry.absent {
-            stats.count(Counter::Negative);
-        }
-        Some(Answer::new(entry, From::Memory, State::Fresh))
-    }
-
-    /// Loads a key anew whether or not it is fresh, unless somebody is at it: for warming.
-    /// Whether it was loaded, or was fresh for at least `fresh_for` anyway.
-    pub async fn warm(
-        &self,
-        kind: Kind,
-        key: &str,
-        fresh_for: Duration,
-        source: impl Source<V, E>,
-    ) -> bool {
-        let inner = &self.inner;
-        let now = inner.backplane.runtime().now();
-        if let Some(entry) = inner.memory.get(key)
-            && inner.trusts(&entry, now)
-            && entry.judge(now, true) == Verdict::Fresh
-            && entry.fresh_for(now) >= fresh_for
-        {
-            return true;
-        }
-        let source = Arc::new(source);
-        let Some(leader) = inner
-            .flights
-            .lead(key, || inner.cells(&source.tags(), source.discovers()))
-        else {
-            return false;
-        };
-        let lead = Lead::new(
-            inner,
-            kind,
-            source,
-            leader,
-            Purpose::Warm,
-            Wish::IfStale,
-            None,
-        );
-        matches!(lead.run().await, Some(Ok(_)))
-    }
-
-    async fn miss(
-        &self,
-        kind: Kind,
-        key: &str,
-        source: impl Source<V, E>,
-        candidate: Option<Arc<Entry<V>>>,
-    ) -> Outcome<V, E> {
-        let inner = &self.inner;
-        let runtime = inner.backplane.runtime();
-        let source = Arc::new(source);
-        let policy = &inner.kind(kind).policy;
-        let begun = runtime.now();
-        let leader = if policy.strict || key.len() > MAX_KEY {
-            // What somebody else has asked before us is not the present.
-            Leader::of_one(key)
-        } else {
-            let cells = || inner.cells(&source.tags(), source.discovers());
-            match inner.enter(key, cells, begun) {
-                Role::Lead(leader) => leader,
-                Role::Wait(waiter) => match timeout(runtime, policy.hard_timeout, waiter).await {
-                    Ok(Waited::Lead(leader)) => leader,
-                    Ok(Waited::Outcome(outcome)) => return inner.coalesced(kind, outcome),
-                    Err(_) => {
-                        inner.kind(kind).stats.count(Counter::LoadTimeout);
-                        return inner.instead(kind, candidate, GetError::Timeout);
-                    }
-                },
-            }
-        };
-        let stand_in = candidate.clone();
-        let purpose = Purpose::Answer;
-        let lead = Lead::new(
-            inner,
-            kind,
-            source,
-            leader,
-            purpose,
-            Wish::IfStale,
-            candidate,
-        );
-        let leading = Box::pin(lead.run());
-        let timed_out = || inner.instead(kind, None, GetError::Timeout);
-        // What nobody can vouch for is for when loading fails, not for when it takes its time.
-        let may_serve = |entry: &Arc<Entry<V>>| {
-            let now = runtime.now();
-            !policy.strict && inner.trusts(entry, now) && entry.may_replace_error(now)
-        };
-        let Some(stand_in) = stand_in.filter(may_serve) else {
-            return leading.await.unwrap_or_else(timed_out);
-        };
-        let soft = Box::pin(runtime.sleep(policy.soft_timeout));
-        match select(leading, soft).await {
-            Either::Left((outcome, _)) => outcome.unwrap_or_else(timed_out),
-            Either::Right(((), leading)) => {
-                inner.spawn(async move {
-                    leading.await;
-                });
-                inner.instead(kind, Some(stand_in), GetError::Timeout)
+            Seen::Miss(candidate) => {
+                Box::pin(self.miss(kind, key, source, (candidate, ended))).await
             }
         }
     }
@@ -298,6 +183,19 @@ where
     }
 
     #[inline]
+    pub(crate) fn count_hit(&self, kind: Kind, answer: &Answer<V>) {
+        let stats = &self.kind(kind).stats;
+        stats.count(match answer.state {
+            State::Fresh => Counter::MemoryHit,
+            _ => Counter::MemoryStale,
+        });
+        if answer.entry.absent {
+            stats.count(Counter::Negative);
+        }
+    }
+
+    /// Looks into memory. What is found is counted by those who serve it.
+    #[inline]
     pub(crate) fn look(&self, kind: Kind, key: &str, now: Monotonic) -> Seen<V> {
         let KindState { policy, stats, .. } = self.kind(kind);
         let Some(entry) = self.memory.get(key) else {
@@ -312,18 +210,13 @@ where
         if policy.strict || !self.trusts(&entry, now) {
             return Seen::Miss(Some(entry));
         }
-        if entry.absent && matches!(verdict, Verdict::Fresh | Verdict::Stale) {
-            stats.count(Counter::Negative);
-        }
         match verdict {
             Verdict::Fresh => {
-                stats.count(Counter::MemoryHit);
                 let refresh = now >= entry.early_from && self.claims_early(policy, &entry, now);
                 let wish = refresh.then_some(Wish::Always);
                 Seen::Hit(Answer::new(entry, From::Memory, State::Fresh), wish)
             }
             Verdict::Stale => {
-                stats.count(Counter::MemoryStale);
                 let wish = entry.claim_refresh().then_some(Wish::IfStale);
                 Seen::Hit(Answer::new(entry, From::Memory, State::Stale), wish)
             }
@@ -337,28 +230,6 @@ where
         policy.early_refresh > 0.0
             && refreshes_early(left, entry.cost, policy.early_refresh, bits)
             && entry.claim_refresh()
-    }
-
-    /// Joins a load if what it brings will be true for one who asks now.
-    fn enter(
-        &self,
-        key: &str,
-        cells: impl FnOnce() -> Box<[Arc<TagCell>]>,
-        now: Monotonic,
-    ) -> Role<V, E> {
-        let node = self.backplane.node();
-        let checks = node.guards().has(Guard::JoinChecksTags);
-        self.flights.enter(key, cells, |flight| {
-            if flight.is_closed() {
-                return false;
-            }
-            match flight.began() {
-                None => true,
-                Some((stamp, at)) => {
-                    !checks || (!flight.is_raised_since(stamp) && node.trusts(stamp, at, now))
-                }
-            }
-        })
     }
 
     /// The cells of known tags, and of the families of those that are not known yet.
@@ -413,7 +284,9 @@ where
         let leading: futures::future::BoxFuture<'static, Option<Outcome<V, E>>> =
             Box::pin(lead.run());
         self.spawn(async move {
-            let refreshed = matches!(leading.await, Some(Ok(_)));
+            // What was given in an error's place is no refresh.
+            let refreshed =
+                matches!(leading.await, Some(Ok(answer)) if answer.state == State::Fresh);
             if !refreshed {
                 // Whoever reads it next would only fail again.
                 runtime.sleep(REFRESH_PAUSE).await;
@@ -426,40 +299,53 @@ where
         self.backplane.runtime().spawn(work);
     }
 
-    fn coalesced(&self, kind: Kind, outcome: Outcome<V, E>) -> Outcome<V, E> {
-        let mut answer = outcome?;
-        self.kind(kind).stats.count(Counter::Coalesced);
-        if answer.entry.absent {
-            self.kind(kind).stats.count(Counter::Negative);
-        }
-        if answer.from == From::Source {
-            answer.from = From::Coalesced;
-        }
-        Ok(answer)
-    }
-
-    /// What is served when loading has failed.
+    /// What is served when loading has failed, and counted as that.
     pub(crate) fn instead(
         &self,
         kind: Kind,
         candidate: Option<Arc<Entry<V>>>,
         error: GetError<E>,
     ) -> Outcome<V, E> {
-        let KindState { policy, stats, .. } = self.kind(kind);
+        let outcome = self.stand_in(kind, candidate, error);
+        if let Ok(answer) = &outcome {
+            self.kind(kind).stats.count(match answer.state {
+                State::Unverified => Counter::Unverified,
+                _ => Counter::StaleOnError,
+            });
+        }
+        outcome
+    }
+
+    /// What there is in the place of an error.
+    pub(crate) fn stand_in(
+        &self,
+        kind: Kind,
+        candidate: Option<Arc<Entry<V>>>,
+        error: GetError<E>,
+    ) -> Outcome<V, E> {
         let now = self.backplane.runtime().now();
         let Some(entry) = candidate.filter(|entry| entry.may_replace_error(now)) else {
             return Err(error);
         };
         let state = if self.trusts(&entry, now) {
-            stats.count(Counter::StaleOnError);
             State::StaleOnError
-        } else if policy.unverified == crate::policy::Unverified::LoadThenServe {
-            stats.count(Counter::Unverified);
+        } else if self.kind(kind).policy.unverified == Unverified::LoadThenServe {
             State::Unverified
         } else {
             return Err(error);
         };
         Ok(Answer::new(entry, From::Memory, state))
+    }
+
+    /// Puts what was loaded or found into memory, unless keys were removed since there had been so many
+    /// `removals`; which, does not matter enough to be told.
+    pub(crate) fn keep_unless_removed(&self, key: &Arc<str>, entry: &Arc<Entry<V>>, removals: u64) {
+        self.keep(key, entry);
+        let node = self.backplane.node();
+        // Looked at behind the keeping, so that no removal falls between the two.
+        if node.guards().has(Guard::RemovalEndsLoads) && node.removals() != removals {
+            self.memory.remove(key);
+        }
     }
 
     /// Puts an entry into memory, unless a newer one is there.

@@ -24,6 +24,7 @@ const SHARDS: usize = 32;
 pub(crate) struct Flights<V, E> {
     shards: [Mutex<Table<V, E>>; SHARDS],
     hasher: RandomState,
+    ended: AtomicU64,
 }
 
 type Table<V, E> = HashMap<Arc<str>, Arc<Flight<V, E>>, RandomState>;
@@ -60,7 +61,15 @@ impl<V, E> Flights<V, E> {
         Self {
             shards: std::array::from_fn(|_| Mutex::new(Table::default())),
             hasher: RandomState::new(),
+            ended: AtomicU64::new(0),
         }
+    }
+
+    /// How many loads have ended so far. Who finds a key neither in memory nor in flight, and this changed
+    /// since before the look at memory, may have looked at both at the wrong moments.
+    #[inline]
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// Joins the flight of a key if what comes of it will do, as `joins` says; else begins one.
@@ -128,6 +137,8 @@ impl<V, E> Flights<V, E> {
     /// Takes a flight out, unless another has taken its place.
     fn end(&self, key: &str, flight: &Arc<Flight<V, E>>) {
         let mut table = self.table(key);
+        // Under the lock: who finds the place empty finds this changed.
+        self.ended.fetch_add(1, Ordering::AcqRel);
         if table
             .get(key)
             .is_some_and(|other| Arc::ptr_eq(other, flight))
@@ -136,18 +147,21 @@ impl<V, E> Flights<V, E> {
         }
     }
 
-    /// The last who waited has gone, and nobody leads.
-    fn end_orphan(&self, key: &str, flight: &Arc<Flight<V, E>>) {
+    /// The last who waited has gone, and nobody leads: the lease that was kept is for nobody.
+    fn end_orphan(&self, key: &str, flight: &Arc<Flight<V, E>>) -> Option<Lease> {
         let mut table = self.table(key);
+        // Somebody may have come meanwhile: the table is locked, so now nobody does.
+        let mut state = flight.state();
+        if state.led || !state.waiters.is_empty() {
+            return None;
+        }
+        let lease = state.lease.take();
+        drop(state);
         let is_this = |other: &Arc<Flight<V, E>>| Arc::ptr_eq(other, flight);
         if table.get(key).is_some_and(is_this) {
-            // Somebody may have come meanwhile: the table is locked, so now nobody does.
-            let state = flight.state();
-            if !state.led && state.waiters.is_empty() {
-                drop(state);
-                table.remove(key);
-            }
+            table.remove(key);
         }
+        lease.map(|granting| granting.lease)
     }
 
     fn table(&self, key: &str) -> MutexGuard<'_, Table<V, E>> {
@@ -368,19 +382,31 @@ impl<V, E: Clone> Future for Waiter<V, E> {
     }
 }
 
-impl<V, E> Drop for Waiter<V, E> {
-    fn drop(&mut self) {
-        let old = {
+impl<V, E> Waiter<V, E> {
+    pub(crate) fn key(&self) -> &Arc<str> {
+        &self.key
+    }
+
+    /// Waits no longer: gives the lease back that a leader has left, if nobody is there to take over.
+    pub(crate) fn leave(&mut self) -> Option<Lease> {
+        let (old, orphaned) = {
             let mut state = self.flight.state();
             let old = state.waiters.remove(&self.id);
             let orphaned = !state.led && state.outcome.is_none() && state.waiters.is_empty();
-            drop(state);
-            if orphaned {
-                self.flights.end_orphan(&self.key, &self.flight);
-            }
-            old
+            (old, orphaned)
         };
+        // Dropped outside the lock: the last waker of a task may drop the task, and a waiter with it.
         drop(old);
+        orphaned
+            .then(|| self.flights.end_orphan(&self.key, &self.flight))
+            .flatten()
+    }
+}
+
+impl<V, E> Drop for Waiter<V, E> {
+    fn drop(&mut self) {
+        // A lease that is left over here expires by itself.
+        let _ = self.leave();
     }
 }
 

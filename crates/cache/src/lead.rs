@@ -1,7 +1,10 @@
 //! What the leader of a flight does: ask the shared tier, load, fill, and begin again if what was
 //! loaded is old already.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +15,7 @@ use crate::backplane::World;
 use crate::build::{Unusable, encode, fill};
 use crate::cache::{Inner, Kind, KindState, MAX_KEY, MAX_TAGS};
 use crate::entry::{Entry, Load, Loaded, Source, Value, Verdict};
-use crate::flight::{Leader, Outcome};
+use crate::flight::{Leader, Outcome, Waited, Waiter};
 use crate::guard::Guard;
 use crate::memory::Memory;
 use crate::node::Begin;
@@ -60,6 +63,8 @@ where
     candidate: Option<Arc<Entry<V>>>,
     known: Vec<Box<str>>,
     awaited: bool,
+    /// Set once the one who asked was given something else.
+    answered: Option<Arc<AtomicBool>>,
     /// How often keys had been removed when the load began.
     removals: u64,
 }
@@ -114,8 +119,15 @@ where
             wish,
             candidate,
             awaited: false,
+            answered: None,
             removals: 0,
         }
+    }
+
+    /// The one who asked may be given something else meanwhile, which `answered` says then.
+    pub(crate) fn until(mut self, answered: Option<Arc<AtomicBool>>) -> Self {
+        self.answered = answered;
+        self
     }
 
     /// Leads to the end; `None` if somebody else is at it and nobody here waits.
@@ -185,7 +197,7 @@ where
             && self.inner.trusts(entry, now)
             && matches!(entry.judge(now, true), Verdict::Elapsed | Verdict::Fresh);
         good.then(|| {
-            self.count(Counter::MemoryHit);
+            self.count_answer(Counter::MemoryHit, entry);
             Answer::new(entry.clone(), From::Memory, State::Fresh)
         })
     }
@@ -438,17 +450,15 @@ where
         if keeps {
             self.keep(&entry);
         }
-        let counter = match self.purpose {
-            Purpose::Answer => Counter::Miss,
-            Purpose::EarlyRefresh => {
-                self.count(Counter::EarlyRefresh);
-                Counter::Refresh
-            }
-            Purpose::Refresh | Purpose::Warm => Counter::Refresh,
-        };
-        let mut answer = self.answer(entry, counter, State::Fresh);
-        answer.from = From::Source;
-        Step::Done(Ok(answer))
+        if self.answers() {
+            self.count_answer(Counter::Miss, &entry);
+        } else {
+            self.count(Counter::Refresh);
+        }
+        if self.purpose == Purpose::EarlyRefresh {
+            self.count(Counter::EarlyRefresh);
+        }
+        Step::Done(Ok(Answer::new(entry, From::Source, State::Fresh)))
     }
 
     async fn fill(
@@ -464,10 +474,7 @@ where
     }
 
     fn answer(&self, entry: Arc<Entry<V>>, counter: Counter, state: State) -> Answer<V> {
-        self.count(counter);
-        if entry.absent {
-            self.count(Counter::Negative);
-        }
+        self.count_answer(counter, &entry);
         let from = if self.awaited {
             From::Coalesced
         } else {
@@ -477,7 +484,28 @@ where
     }
 
     fn fail(&mut self, error: GetError<E>) -> Outcome<V, E> {
-        self.inner.instead(self.kind, self.candidate.clone(), error)
+        let candidate = self.candidate.clone();
+        if self.answers() {
+            self.inner.instead(self.kind, candidate, error)
+        } else {
+            self.inner.stand_in(self.kind, candidate, error)
+        }
+    }
+
+    /// Whether somebody waits for what comes of it: then it is counted among the answers.
+    fn answers(&self) -> bool {
+        let answered = self.answered.as_ref();
+        self.purpose == Purpose::Answer
+            && !answered.is_some_and(|answered| answered.load(Ordering::Relaxed))
+    }
+
+    fn count_answer(&self, counter: Counter, entry: &Entry<V>) {
+        if self.answers() {
+            self.count(counter);
+            if entry.absent {
+                self.count(Counter::Negative);
+            }
+        }
     }
 
     /// A lease that is not needed after all.
@@ -506,17 +534,8 @@ where
 
     /// Puts what was loaded or found into memory, unless its key was removed meanwhile.
     fn keep(&self, entry: &Arc<Entry<V>>) {
-        self.inner.keep(&self.key, entry);
-        // Looked at behind the keeping, so that no removal falls between the two.
-        if self.is_removed() {
-            self.inner.memory.remove(&self.key);
-        }
-    }
-
-    /// Whether keys were removed since the load began; which, does not matter enough to be kept.
-    fn is_removed(&self) -> bool {
-        let removals = self.inner.backplane.node().removals();
-        self.has(Guard::RemovalEndsLoads) && removals != self.removals
+        self.inner
+            .keep_unless_removed(&self.key, entry, self.removals);
     }
 
     fn state(&self) -> &KindState {
@@ -554,8 +573,72 @@ where
     }
 }
 
-fn release_behind<V, E, M, S, R>(inner: &Arc<Inner<V, E, M, S, R>>, key: &Arc<str>, lease: Lease)
+/// One who waits for a flight; cut off as the last of it, it gives back the lease that was left.
+pub(crate) struct Waiting<V, E, M, S, R>
 where
+    V: Value,
+    E: Clone + Send + Sync + 'static,
+    M: Memory<V>,
+    S: Shared,
+    R: World,
+{
+    inner: Arc<Inner<V, E, M, S, R>>,
+    key: Arc<str>,
+    waiter: Waiter<V, E>,
+}
+
+impl<V, E, M, S, R> Waiting<V, E, M, S, R>
+where
+    V: Value,
+    E: Clone + Send + Sync + 'static,
+    M: Memory<V>,
+    S: Shared,
+    R: World,
+{
+    pub(crate) fn new(inner: &Arc<Inner<V, E, M, S, R>>, waiter: Waiter<V, E>) -> Self {
+        Self {
+            inner: inner.clone(),
+            key: waiter.key().clone(),
+            waiter,
+        }
+    }
+}
+
+impl<V, E, M, S, R> Future for Waiting<V, E, M, S, R>
+where
+    V: Value,
+    E: Clone + Send + Sync + 'static,
+    M: Memory<V>,
+    S: Shared,
+    R: World,
+{
+    type Output = Waited<V, E>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Waited<V, E>> {
+        Pin::new(&mut self.waiter).poll(context)
+    }
+}
+
+impl<V, E, M, S, R> Drop for Waiting<V, E, M, S, R>
+where
+    V: Value,
+    E: Clone + Send + Sync + 'static,
+    M: Memory<V>,
+    S: Shared,
+    R: World,
+{
+    fn drop(&mut self) {
+        if let Some(lease) = self.waiter.leave() {
+            release_behind(&self.inner, &self.key, lease);
+        }
+    }
+}
+
+pub(crate) fn release_behind<V, E, M, S, R>(
+    inner: &Arc<Inner<V, E, M, S, R>>,
+    key: &Arc<str>,
+    lease: Lease,
+) where
     V: Value,
     E: Clone + Send + Sync + 'static,
     M: Memory<V>,

@@ -1,6 +1,8 @@
 //! Many keys at once: one round trip for each tier, and one load for all that is missing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pitchey_runtime::{Monotonic, timeout};
 
@@ -9,10 +11,11 @@ use crate::backplane::World;
 use crate::build::{encode, fill};
 use crate::cache::{Cache, Inner, Kind, KindState, MAX_KEY, MAX_TAGS, Seen};
 use crate::entry::{Entry, Load, Loaded, Value, Verdict};
+use crate::lead::release_behind;
 use crate::memory::Memory;
 use crate::node::Begin;
 use crate::shared::{Fill, Filled, Found, Granted, Shared, Wish};
-use crate::stamp::{Granting, Position};
+use crate::stamp::{Granting, Lease, Position};
 use crate::stats::Counter;
 
 /// One of many keys that are asked for at once.
@@ -62,6 +65,7 @@ where
         let removals = node.removals();
         let mut answers: Vec<Option<Answer<V>>> = Vec::with_capacity(items.len());
         let mut missing = Vec::new();
+        let mut leases = Leases::new(inner);
         for (at, item) in items.iter().enumerate() {
             let seen = inner.look(kind, &item.key, asked);
             answers.push(match seen {
@@ -70,10 +74,13 @@ where
                         // One that is asked for alone will do it.
                         answer.entry.unclaim_refresh();
                     }
+                    inner.count_hit(kind, &answer);
                     Some(answer)
                 }
-                Seen::Hit(answer, _) => {
-                    answer.entry.unclaim_refresh();
+                Seen::Hit(answer, claimed) => {
+                    if claimed.is_some() {
+                        answer.entry.unclaim_refresh();
+                    }
                     missing.push(Missing::new(at, Some(answer.entry)));
                     None
                 }
@@ -85,14 +92,17 @@ where
         }
         let shared = begin.attached && !inner.kind(kind).policy.shared.is_zero();
         if shared && !missing.is_empty() {
-            let found = inner.find_many(kind, items, missing, (begin, asked)).await;
+            let asking = (begin, asked, removals);
+            let found = inner.find_many(kind, items, missing, asking, &mut leases);
+            let found = found.await;
             missing = found.missing;
             for (at, answer) in found.answers {
                 answers[at] = Some(answer);
             }
         }
         if !missing.is_empty() {
-            let loaded = inner.load_many(kind, items, missing, (begin, asked, removals), load);
+            let asking = (begin, asked, removals);
+            let loaded = inner.load_many(kind, items, missing, asking, &mut leases, load);
             for (at, answer) in loaded.await? {
                 answers[at] = Some(answer);
             }
@@ -107,6 +117,62 @@ impl<V> Missing<V> {
             at,
             lease: None,
             candidate,
+        }
+    }
+}
+
+/// What a load that begins now will have seen, when that is, and how often keys had been removed by then.
+type Asking = (Begin, Monotonic, u64);
+
+/// Leases, by the places of their keys. Those that are left when it is dropped are given back.
+struct Leases<V, E, M, S, R>
+where
+    V: Value,
+    E: Clone + Send + Sync + 'static,
+    M: Memory<V>,
+    S: Shared,
+    R: World,
+{
+    inner: Arc<Inner<V, E, M, S, R>>,
+    held: BTreeMap<usize, (Arc<str>, Lease)>,
+}
+
+impl<V, E, M, S, R> Leases<V, E, M, S, R>
+where
+    V: Value,
+    E: Clone + Send + Sync + 'static,
+    M: Memory<V>,
+    S: Shared,
+    R: World,
+{
+    fn new(inner: &Arc<Inner<V, E, M, S, R>>) -> Self {
+        Self {
+            inner: inner.clone(),
+            held: BTreeMap::new(),
+        }
+    }
+
+    fn hold(&mut self, at: usize, key: &str, lease: Lease) {
+        self.held.insert(at, (key.into(), lease));
+    }
+
+    /// A fill has ended it.
+    fn end(&mut self, at: usize) {
+        self.held.remove(&at);
+    }
+}
+
+impl<V, E, M, S, R> Drop for Leases<V, E, M, S, R>
+where
+    V: Value,
+    E: Clone + Send + Sync + 'static,
+    M: Memory<V>,
+    S: Shared,
+    R: World,
+{
+    fn drop(&mut self) {
+        for (key, lease) in std::mem::take(&mut self.held).into_values() {
+            release_behind(&self.inner, &key, lease);
         }
     }
 }
@@ -130,7 +196,8 @@ where
         kind: Kind,
         items: &[Item],
         missing: Vec<Missing<V>>,
-        (begin, asked): (Begin, Monotonic),
+        (begin, asked, removals): Asking,
+        leases: &mut Leases<V, E, M, S, R>,
     ) -> FoundMany<V> {
         let KindState { stats, .. } = self.kind(kind);
         let lookups: Vec<_> = missing
@@ -157,6 +224,7 @@ where
         for (mut missing, Found { entry, lease }) in missing.into_iter().zip(found) {
             let key = &items[missing.at].key;
             if let Granted::Ours(lease) = lease {
+                leases.hold(missing.at, key, lease);
                 let stamp = self.backplane.node().stamp_of(lease.as_of, begin);
                 missing.lease = stamp.map(|stamp| Granting {
                     lease,
@@ -194,7 +262,7 @@ where
             if entry.absent {
                 stats.count(Counter::Negative);
             }
-            self.keep(&Arc::from(&**key), &entry);
+            self.keep_unless_removed(&Arc::from(&**key), &entry, removals);
             let answer = Answer::new(entry, From::Shared, state);
             result.answers.push((missing.at, answer));
         }
@@ -206,7 +274,8 @@ where
         kind: Kind,
         items: &[Item],
         missing: Vec<Missing<V>>,
-        (begin, asked, removals): (Begin, Monotonic, u64),
+        (begin, asked, removals): Asking,
+        leases: &mut Leases<V, E, M, S, R>,
         load: L,
     ) -> Result<Vec<(usize, Answer<V>)>, GetError<E>>
     where
@@ -231,15 +300,15 @@ where
         let took = runtime.now().since(started);
         stats.loads.record(took);
         let error = match loaded {
+            // Whose value is missing cannot be told.
+            Ok(Ok(loaded)) if loaded.len() != missing.len() => {
+                stats.count(Counter::LoadError);
+                GetError::Incomplete
+            }
             Ok(Ok(loaded)) => {
-                let stored = self.store_many(kind, items, missing, loaded, (begin, asked, took));
-                let answers = stored.await;
-                // A key that was removed meanwhile is not kept; which one it was does not matter enough.
-                if self.backplane.node().removals() != removals {
-                    let keys = answers.iter().map(|(at, _)| &items[*at].key);
-                    keys.for_each(|key| self.memory.remove(key));
-                }
-                return Ok(answers);
+                let asking = (begin, asked, removals);
+                let stored = self.store_many(kind, items, missing, (loaded, took), asking, leases);
+                return Ok(stored.await);
             }
             Ok(Err(error)) => {
                 stats.count(Counter::LoadError);
@@ -253,19 +322,21 @@ where
         let mut instead = Vec::with_capacity(missing.len());
         let mut failed = None;
         for missing in missing {
-            if let Some(lease) = missing.lease {
-                let release = self
-                    .backplane
-                    .tier()
-                    .release(&items[missing.at].key, lease.lease.token);
-                let _ = self.backplane.ask(release).await;
-            }
-            match self.instead(kind, missing.candidate, error.clone()) {
+            match self.stand_in(kind, missing.candidate, error.clone()) {
                 Ok(answer) => instead.push((missing.at, answer)),
                 Err(error) => failed = Some(error),
             }
         }
-        failed.map_or(Ok(instead), Err)
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        for (_, answer) in &instead {
+            stats.count(match answer.state {
+                State::Unverified => Counter::Unverified,
+                _ => Counter::StaleOnError,
+            });
+        }
+        Ok(instead)
     }
 
     async fn store_many(
@@ -273,8 +344,9 @@ where
         kind: Kind,
         items: &[Item],
         missing: Vec<Missing<V>>,
-        loaded: Vec<Loaded<V>>,
-        (begin, asked, took): (Begin, Monotonic, std::time::Duration),
+        (loaded, took): (Vec<Loaded<V>>, Duration),
+        (begin, asked, removals): Asking,
+        leases: &mut Leases<V, E, M, S, R>,
     ) -> Vec<(usize, Answer<V>)> {
         let stats = &self.kind(kind).stats;
         let mut answers = Vec::with_capacity(missing.len());
@@ -306,7 +378,7 @@ where
                     filled.push(answers.len());
                 }
                 // Another node loads it, too, or the shared tier is away: memory is enough.
-                _ if fits => self.keep(&Arc::from(&**key), &entry),
+                _ if fits => self.keep_unless_removed(&Arc::from(&**key), &entry, removals),
                 _ => {}
             }
             stats.count(Counter::Miss);
@@ -322,9 +394,11 @@ where
         match self.backplane.ask(filling).await {
             Ok(results) => {
                 for (result, at) in results.into_iter().zip(filled) {
+                    let (place, answer) = &answers[at];
+                    leases.end(*place);
                     if result == Filled::Stored {
-                        let (place, answer) = &answers[at];
-                        self.keep(&Arc::from(&*items[*place].key), &answer.entry);
+                        let key = Arc::from(&*items[*place].key);
+                        self.keep_unless_removed(&key, &answer.entry, removals);
                     } else {
                         // Raised meanwhile: true for this reader, who asked before, and for nobody else.
                         stats.count(Counter::FillRefused);

@@ -59,16 +59,23 @@ struct Shard {
     cells: HashMap<Arc<str>, Arc<TagCell>, RandomState>,
     /// What a cell that is made anew starts from: nothing that was swept out was raised later.
     floor: (Stamp, Stamp),
+    /// What `sweep_above` is at least.
+    least: usize,
     sweep_above: usize,
 }
 
 impl TagTable {
     pub(crate) fn new() -> Self {
+        Self::sweeping_above(SWEEP_ABOVE)
+    }
+
+    fn sweeping_above(cells: usize) -> Self {
         let shard = |_| {
             Mutex::new(Shard {
                 cells: HashMap::default(),
                 floor: (Stamp::default(), Stamp::default()),
-                sweep_above: SWEEP_ABOVE,
+                least: cells,
+                sweep_above: cells,
             })
         };
         Self {
@@ -131,7 +138,7 @@ impl Shard {
             used
         });
         // If most are in use, do not look through them at every insert.
-        self.sweep_above = SWEEP_ABOVE.max(self.cells.len() * 2);
+        self.sweep_above = self.least.max(self.cells.len() * 2);
     }
 }
 
@@ -144,6 +151,10 @@ pub(crate) fn family(tag: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
     use super::*;
     use crate::stamp::Seq;
 
@@ -193,5 +204,53 @@ mod tests {
         );
         table.raise("held", Strength::Hard, stamp(9));
         assert_eq!(held.raised(), stamp(9), "a cell in use is not swept out");
+    }
+
+    proptest! {
+        /// Entries come and go, tags are raised in any order, and cells are swept out all the time: what a
+        /// cell says is never less than what was raised, and exact for as long as an entry holds it.
+        #[test]
+        fn a_table_never_says_less_than_what_was_raised(
+            steps in proptest::collection::vec((0_u8..5, 0_usize..300, 1_u64..1000), 1..600),
+        ) {
+            let table = TagTable::sweeping_above(4);
+            let mut raised: HashMap<String, [Stamp; 2]> = HashMap::new();
+            let mut held: HashMap<String, Arc<TagCell>> = HashMap::new();
+            for (step, tag, seq) in steps {
+                let name = format!("t{}:{tag}", tag % 3);
+                match step {
+                    0 => {
+                        held.insert(name.clone(), table.cell(&name));
+                    }
+                    1 => {
+                        held.remove(&name);
+                    }
+                    _ => {
+                        let strength = if step == 2 { Strength::Soft } else { Strength::Hard };
+                        let before = held.get(&name).map(|cell| cell.raised());
+                        table.raise(&name, strength, stamp(seq));
+                        if let (Some(before), Strength::Hard) = (before, strength) {
+                            prop_assert_eq!(held[&name].raised(), before.max(stamp(seq)));
+                        }
+                        let mut note = |name: String, at: usize| {
+                            let noted = raised.entry(name).or_default();
+                            noted[at] = noted[at].max(stamp(seq));
+                        };
+                        if strength == Strength::Hard {
+                            note(family(&name), 0);
+                        }
+                        note(name.clone(), usize::from(strength == Strength::Soft));
+                    }
+                }
+                let noted = raised.get(&name).copied().unwrap_or_default();
+                let cell = table.cell(&name);
+                prop_assert!(cell.raised() >= noted[0] && cell.softened() >= noted[1]);
+                prop_assert!(held.get(&name).is_none_or(|held| Arc::ptr_eq(held, &cell)));
+            }
+            for (name, noted) in raised {
+                prop_assert!(table.cell(&name).raised() >= noted[0]);
+                prop_assert!(table.cell(&name).softened() >= noted[1]);
+            }
+        }
     }
 }

@@ -9,6 +9,8 @@ use crate::memory::Memory;
 
 pub(crate) struct Forgetful<V> {
     world: World,
+    /// How likely a look makes it forget, in percent.
+    forgets: u64,
     entries: Mutex<BTreeMap<Arc<str>, Arc<Entry<V>>>>,
 }
 
@@ -16,7 +18,17 @@ impl<V> Forgetful<V> {
     pub(crate) fn new(world: World) -> Self {
         Self {
             world,
+            forgets: 5,
             entries: Mutex::default(),
+        }
+    }
+
+    /// One that forgets nothing.
+    #[cfg(test)]
+    pub(crate) fn faithful(world: World) -> Self {
+        Self {
+            forgets: 0,
+            ..Self::new(world)
         }
     }
 
@@ -27,7 +39,7 @@ impl<V> Forgetful<V> {
 
 impl<V: Send + Sync + 'static> Memory<V> for Forgetful<V> {
     fn get(&self, key: &str) -> Option<Arc<Entry<V>>> {
-        if self.world.chance(5) {
+        if self.world.chance(self.forgets) {
             self.lock().remove(key);
         }
         self.lock().get(key).cloned()

@@ -12,11 +12,11 @@
 //! - at the end, when all has healed, what was committed last.
 
 mod checker;
-mod memory;
+pub(crate) mod memory;
 mod play;
 mod source;
-mod tier;
-mod world;
+pub(crate) mod tier;
+pub(crate) mod world;
 
 use crate::guard::Guards;
 

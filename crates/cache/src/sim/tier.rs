@@ -27,6 +27,14 @@ pub(crate) struct Tier {
     /// The network between it and one node.
     link: Arc<Mutex<Link>>,
     guards: Guards,
+    network: Network,
+}
+
+/// What a network does to calls, each way.
+#[derive(Clone, Copy, Debug)]
+struct Network {
+    loses_percent: u64,
+    delays: Duration,
 }
 
 /// What is wrong with a connection.
@@ -80,6 +88,22 @@ impl Tier {
             world: world.clone(),
             link: Arc::new(Mutex::new(Link::Well)),
             guards,
+            network: Network {
+                loses_percent: 1,
+                delays: Duration::from_millis(4),
+            },
+        }
+    }
+
+    /// One whose network loses nothing and takes no time.
+    #[cfg(test)]
+    pub(crate) fn near(world: &World) -> Self {
+        Self {
+            network: Network {
+                loses_percent: 0,
+                delays: Duration::ZERO,
+            },
+            ..Self::new(world, Guards::default())
         }
     }
 
@@ -90,6 +114,7 @@ impl Tier {
             world,
             link: Arc::new(Mutex::new(Link::Well)),
             guards: self.guards,
+            network: self.network,
         }
     }
 
@@ -132,6 +157,32 @@ impl Tier {
         self.server().skew_ms += ms;
     }
 
+    /// What is stored under a key, valid or not.
+    #[cfg(test)]
+    pub(crate) fn stored(&self, key: &str) -> Option<Stored> {
+        let server = self.server();
+        server.entries.get(key).map(|(stored, _)| stored.clone())
+    }
+
+    /// Puts other bytes under a key.
+    #[cfg(test)]
+    pub(crate) fn poison(&self, key: &str, payload: &'static [u8]) {
+        if let Some((stored, _)) = self.server().entries.get_mut(key) {
+            stored.payload = bytes::Bytes::from_static(payload);
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// How many leases are out.
+    #[cfg(test)]
+    pub(crate) fn leases(&self) -> usize {
+        self.server().leases.len()
+    }
+
     /// The next announcement is cut off the stream before anybody has read it.
     pub(crate) fn trim_next(&self) {
         self.server().trims = true;
@@ -169,8 +220,8 @@ impl Tier {
     ) -> Result<T, SharedError> {
         let unavailable = || SharedError::Unavailable("cut".to_owned());
         let link = *self.link.lock().unwrap_or_else(PoisonError::into_inner);
-        let lost_there = link == Link::Hung || self.world.chance(1);
-        let lost_back = self.world.chance(1);
+        let lost_there = link == Link::Hung || self.world.chance(self.network.loses_percent);
+        let lost_back = self.world.chance(self.network.loses_percent);
         if link == Link::Cut {
             return Err(unavailable());
         }
@@ -178,7 +229,7 @@ impl Tier {
             self.world.sleep(TIMEOUT).await;
             return Err(SharedError::Timeout);
         }
-        self.world.pause(Duration::from_millis(4)).await;
+        self.world.pause(self.network.delays).await;
         let now = self.world.now();
         let result = {
             let mut server = self.server();
@@ -193,7 +244,7 @@ impl Tier {
             self.world.sleep(TIMEOUT).await;
             return Err(SharedError::Timeout);
         }
-        self.world.pause(Duration::from_millis(4)).await;
+        self.world.pause(self.network.delays).await;
         Ok(result)
     }
 }

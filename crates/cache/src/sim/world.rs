@@ -94,8 +94,13 @@ impl World {
 
     /// Lets things happen until `until`, or until nothing is left that could.
     pub(crate) fn run(&self, until: Monotonic) {
+        self.run_while(until, || true);
+    }
+
+    /// The same, for as long as `goes_on` says so.
+    pub(crate) fn run_while(&self, until: Monotonic, goes_on: impl Fn() -> bool) {
         let until = nanos(until.since_start());
-        loop {
+        while goes_on() {
             let next = {
                 let mut core = self.lock();
                 core.next(until)
