@@ -275,7 +275,9 @@ pub(crate) async fn cached(State(cached): State<Cached>, request: Request, next:
     match responses.get(kind, &key, handler).await {
         Ok(answer) => respond(&answer, &*cached.clock),
         Err(GetError::Load(problem)) => problem.into_response(),
-        Err(GetError::Timeout) => Problem::unavailable(Duration::from_secs(1)).into_response(),
+        Err(GetError::Timeout | GetError::Incomplete) => {
+            Problem::unavailable(Duration::from_secs(1)).into_response()
+        }
     }
 }
 

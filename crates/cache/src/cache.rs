@@ -125,6 +125,28 @@ where
         }
     }
 
+    /// The fresh value in memory, if it is there and nothing need be done about it: what [`get`](Self::get)
+    /// would give, without a source and without a future.
+    pub fn hit(&self, kind: Kind, key: &str) -> Option<Answer<V>> {
+        let inner = &*self.inner;
+        let now = inner.backplane.runtime().now();
+        let KindState { policy, stats, .. } = inner.kind(kind);
+        let entry = inner.memory.get(key)?;
+        let checks = inner.backplane.node().guards().has(Guard::MemoryChecksTags);
+        let hit = !policy.strict
+            && now < entry.early_from
+            && entry.judge(now, checks) == Verdict::Fresh
+            && inner.trusts(&entry, now);
+        if !hit {
+            return None;
+        }
+        stats.count(Counter::MemoryHit);
+        if entry.absent {
+            stats.count(Counter::Negative);
+        }
+        Some(Answer::new(entry, From::Memory, State::Fresh))
+    }
+
     /// Looks a key up without asking anything but memory, and without counting: for tools.
     pub fn peek(&self, key: &str) -> Option<Arc<Entry<V>>> {
         self.inner.memory.get(key)

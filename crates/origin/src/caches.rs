@@ -14,6 +14,7 @@ use pitchey_api::cached::{Handler, SessionLoad};
 use pitchey_api::ports::Boxed;
 use pitchey_api::{CachedResponse, Problem, ResponseKind, Responses, SessionCache};
 use pitchey_cache::shared::Strength;
+use pitchey_cache::warm::Warmth;
 use pitchey_cache::{
     Answer, Backplane, Cache, CatchUp, GetError, Kind, Load, Loaded, NoShared, Node, NodeConfig,
     Position, SHARED_BREAKER, Shared, Source,
@@ -243,7 +244,11 @@ impl<S: Shared> Responses for Caches<S> {
 
     fn warm<'a>(&'a self, of: ResponseKind, key: &'a str, handler: Handler) -> Boxed<'a, bool> {
         let handler = self.bounded(of, handler);
-        Box::pin(self.answers.warm(kind(of), key, Duration::ZERO, handler))
+        Box::pin(async move {
+            let warming = self.answers.warm(kind(of), key, Duration::ZERO, handler);
+            let warmth = warming.await;
+            matches!(warmth, Warmth::Fresh | Warmth::Found | Warmth::Loaded)
+        })
     }
 }
 
@@ -296,7 +301,9 @@ impl<S: Shared> SessionCache for Caches<S> {
             match answer {
                 Ok(answer) => Ok(answer.value().live(self.tasks.wall())),
                 Err(GetError::Load(problem)) => Err(problem),
-                Err(GetError::Timeout) => Err(Problem::unavailable(Duration::from_secs(1))),
+                Err(GetError::Timeout | GetError::Incomplete) => {
+                    Err(Problem::unavailable(Duration::from_secs(1)))
+                }
             }
         })
     }

@@ -106,7 +106,7 @@ fn a_wrong_configuration_is_a_usage_error_that_names_everything() {
     --- stdout
     --- stderr
     origin: configuration is not valid:
-      http.port: no such key, there are address, max_connections, header_timeout_ms, idle_timeout_ms, request_timeout_ms, max_header_bytes, max_body_bytes, drain_delay_ms, shutdown_timeout_ms, allowed_origins, trusted_proxies (PITCHEY_HTTP__PORT)
+      http.port: no such key, there are address, max_connections, header_timeout_ms, idle_timeout_ms, request_timeout_ms, max_header_bytes, max_body_bytes, drain_delay_ms, shutdown_timeout_ms, allowed_origins, trusted_proxies, database_time (PITCHEY_HTTP__PORT)
       log.format: "xml" is none of json, pretty (PITCHEY_LOG__FORMAT)
       database.url: is not set (DATABASE_URL or PITCHEY_DATABASE__URL)
       cursor.key: is not set (PITCHEY_CURSOR__KEY)

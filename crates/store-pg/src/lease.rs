@@ -137,8 +137,14 @@ impl Held {
         (held, lease)
     }
 
-    /// The work has come to its end, for better or worse: a transaction that is not committed is undone, and
-    /// the connection can be used again. Gives how many statements there were.
+    /// A read has come to its end, for better or worse: the connection can be used again.
+    pub(crate) fn release(mut self) {
+        drop(self.shared.take());
+        self.finished = true;
+    }
+
+    /// A transaction has come to its end, for better or worse: if it is not committed it is undone, and the
+    /// connection can be used again. Gives how many statements there were.
     pub(crate) async fn finish(mut self) -> u64 {
         let statements = self.shared.statements.load(Ordering::Relaxed);
         if self.shared.in_transaction.load(Ordering::Relaxed) {

@@ -49,7 +49,7 @@ impl PgStore {
     {
         let read = async {
             if let Some(replicas) = &self.replicas
-                && let Some(answered) = self.read_replica(replicas, &run).await
+                && let Some(answered) = Box::pin(self.read_replica(replicas, &run)).await
             {
                 return answered;
             }
@@ -116,9 +116,10 @@ impl PgStore {
     where
         F: Future<Output = Result<T, sqlx::Error>>,
     {
-        let (held, lease) = endpoint.acquire(deadline).await?;
+        // Both boxed: what wraps a future holds it more than once, and these are the large ones.
+        let (held, lease) = Box::pin(endpoint.acquire(deadline)).await?;
         let begun = self.clock.now();
-        let reading = run(lease);
+        let reading = Box::pin(run(lease));
         let result = match deadline {
             None => Ok(reading.await),
             Some(deadline) => deadline.run(&self.clock, reading).await,
@@ -126,7 +127,7 @@ impl PgStore {
         endpoint.observe(begun);
         match result {
             Ok(result) => {
-                held.finish().await;
+                held.release();
                 Ok(result?)
             }
             // Dropped unfinished, `held` has the server end it.

@@ -68,8 +68,8 @@ impl RequestScope {
 
     /// Runs `work` as part of the request: no statement of it begins after the deadline or goes on beyond
     /// it, and what it costs is counted.
-    pub async fn run<F: Future>(&self, work: F) -> F::Output {
-        CURRENT.scope(self.clone(), work).await
+    pub fn run<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+        CURRENT.scope(self.clone(), work)
     }
 
     /// What its statements have cost so far.

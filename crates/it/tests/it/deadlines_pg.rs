@@ -27,6 +27,10 @@ struct Site {
 
 impl Site {
     async fn new() -> Result<Self> {
+        Self::with_queue(PoolConfig::default().max_queued).await
+    }
+
+    async fn with_queue(max_queued: usize) -> Result<Self> {
         let database = TestDb::new().await;
         let mut connections = JoinSet::new();
         let mut connect = async || {
@@ -42,6 +46,7 @@ impl Site {
             // So that it is not this that ends anything here.
             statement_timeout_ms: 600_000,
             acquire_timeout_ms: 60_000,
+            max_queued,
             ..PoolConfig::default()
         };
         let store = PgStore::connect_lazy(&database.url().into(), &config, SystemRuntime::new())?;
@@ -191,6 +196,24 @@ async fn who_waits_for_a_connection_waits_no_longer_than_the_deadline() -> Resul
             assert!(matches!(late, Err(StoreError::Timeout(_))), "{late:?}");
             anyhow::Ok(())
         } => late?,
+    }
+    site.wait_for_waiting(0).await?;
+    site.works().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_no_place_and_may_not_wait_for_one_is_refused_at_once() -> Result<()> {
+    let site = Site::with_queue(0).await?;
+    site.hold().await?;
+    tokio::select! {
+        _ = async { tokio::join!(site.find(), site.rename()) } => anyhow::bail!("they do not wait"),
+        refused = async {
+            site.wait_for_waiting(2).await?;
+            for refused in [site.find().await, site.rename().await] {
+                assert!(matches!(refused, Err(StoreError::Overloaded(_))), "{refused:?}");
+            }
+            anyhow::Ok(())
+        } => refused?,
     }
     site.wait_for_waiting(0).await?;
     site.works().await

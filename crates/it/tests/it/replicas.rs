@@ -109,8 +109,8 @@ impl Site {
     }
 }
 
-const PATIENCE: Duration = Duration::from_secs(60);
-const NO_BOUND: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
+const NO_BOUND: Duration = Duration::from_mins(1);
 
 async fn sees(store: &PgStore, name: &str) -> Result<bool> {
     Ok(store.user_id(&name.parse()?).await?.is_some())

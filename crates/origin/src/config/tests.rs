@@ -55,7 +55,7 @@ fn every_problem_of_every_layer_is_reported_at_once() {
       PITCHEY_: is not PITCHEY_<SECTION>__<KEY>
       PITCHEY_LOG__: is not PITCHEY_<SECTION>__<KEY>
       http.address: invalid socket address syntax (wrong.toml)
-      http.colour: no such key, there are address, max_connections, header_timeout_ms, idle_timeout_ms, request_timeout_ms, max_header_bytes, max_body_bytes, drain_delay_ms, shutdown_timeout_ms, allowed_origins, trusted_proxies (PITCHEY_HTTP__COLOUR)
+      http.colour: no such key, there are address, max_connections, header_timeout_ms, idle_timeout_ms, request_timeout_ms, max_header_bytes, max_body_bytes, drain_delay_ms, shutdown_timeout_ms, allowed_origins, trusted_proxies, database_time (PITCHEY_HTTP__COLOUR)
       http.drain_delay_ms: -1 is not a whole number above or at zero (wrong.toml)
       http.max_conections: no such key, there are address, max_connections, header_timeout_ms, idle_timeout_ms, request_timeout_ms, max_header_bytes, max_body_bytes, drain_delay_ms, shutdown_timeout_ms, allowed_origins, trusted_proxies, database_time (wrong.toml)
       http.request_timeout_ms: "5s" is not a whole number above or at zero (PITCHEY_HTTP__REQUEST_TIMEOUT_MS)

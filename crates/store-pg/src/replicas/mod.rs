@@ -351,7 +351,7 @@ impl PgStore {
             // None of them ends unless it panics.
             watchers.join_next().await;
         } else {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
