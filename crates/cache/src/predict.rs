@@ -176,10 +176,10 @@ impl Predictor {
         let mut expected = 0.0;
         while at < end {
             let next = Duration::from_secs((at.as_secs() / HOUR + 1) * HOUR).min(end);
-            let share = (next - at).as_secs_f32() / HOUR as f32;
+            let share = next.saturating_sub(at).as_secs_f32() / HOUR as f32;
             expected += slot.hours[hour(at)] * share;
             at = next;
-            if at - from >= Duration::from_secs(DAY) {
+            if at.saturating_sub(from) >= Duration::from_secs(DAY) {
                 break;
             }
         }
