@@ -53,7 +53,8 @@ where
             let lead = Lead::new(inner, kind, source, leader, Purpose::Warm, wish, None);
             match lead.run().await {
                 Some(Ok(answer)) if answer.state == State::Fresh => {
-                    if answer.from == From::Source {
+                    // Whoever led may have asked the shared tier before we came.
+        if matches!(answer.from, From::Source | From::Shared) {
                         return Warmth::Loaded;
                     }
                     if answer.entry.fresh_for(runtime.now()) >= fresh_for {
