@@ -53,8 +53,7 @@ where
             let lead = Lead::new(inner, kind, source, leader, Purpose::Warm, wish, None);
             match lead.run().await {
                 Some(Ok(answer)) if answer.state == State::Fresh => {
-                    // Whoever led may have asked the shared tier before we came.
-        if matches!(answer.from, From::Source | From::Shared) {
+                    if answer.from == From::Source {
                         return Warmth::Loaded;
                     }
                     if answer.entry.fresh_for(runtime.now()) >= fresh_for {
@@ -233,7 +232,8 @@ where
         if answer.entry.absent {
             self.kind(kind).stats.count(Counter::Negative);
         }
-        if answer.from == From::Source {
+        // Whoever led may have asked the shared tier before we came.
+        if matches!(answer.from, From::Source | From::Shared) {
             answer.from = From::Coalesced;
         }
         Ok(answer)
