@@ -137,17 +137,17 @@ pub(crate) struct Package {
     pub(crate) targets: Vec<Target>,
     /// What stands under `[package.metadata]`.
     #[serde(default)]
-    metadata: Option<PackageMetadata>,
+    pub(crate) metadata: Option<PackageMetadata>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-struct PackageMetadata {
+pub(crate) struct PackageMetadata {
     #[serde(default)]
     bench: BenchMetadata,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-struct BenchMetadata {
+pub(crate) struct BenchMetadata {
     /// Benchmarks that need neither our programs nor services.
     #[serde(default)]
     alone: Vec<String>,

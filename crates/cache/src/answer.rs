@@ -14,7 +14,7 @@ pub enum From {
     Shared,
     /// The source.
     Source,
-    /// A load that somebody else had begun, here or on another node.
+    /// A load or a lookup that somebody else had begun, here or on another node.
     Coalesced,
 }
 

@@ -93,7 +93,7 @@ where
         } else {
             let cells = || inner.cells(&source.tags(), source.discovers());
             match inner.enter(key, cells, begun) {
-                Role::Wait(waiter) => match inner.wait(kind, waiter, &candidate).await {
+                Role::Wait(waiter) => match inner.wait(kind, waiter, candidate.as_ref()).await {
                     Ok(leader) => leader,
                     Err(outcome) => return outcome,
                 },
@@ -198,21 +198,18 @@ where
         self: &Arc<Self>,
         kind: Kind,
         waiter: Waiter<V, E>,
-        candidate: &Option<Arc<Entry<V>>>,
+        candidate: Option<&Arc<Entry<V>>>,
     ) -> Result<Leader<V, E>, Outcome<V, E>> {
         let policy = &self.kind(kind).policy;
         let runtime = self.backplane.runtime();
         let mut waiting = Waiting::new(self, waiter);
-        let has_stand_in = || {
-            let entry = candidate.as_ref();
-            entry.is_some_and(|entry| self.may_stand_in(kind, entry))
-        };
+        let has_stand_in = || candidate.is_some_and(|entry| self.may_stand_in(kind, entry));
         let mut left = policy.hard_timeout;
         let mut waited = Err(pitchey_runtime::Elapsed);
         if has_stand_in() {
             waited = timeout(runtime, policy.soft_timeout, &mut waiting).await;
             if waited.is_err() && has_stand_in() {
-                return Err(self.instead(kind, candidate.clone(), GetError::Timeout));
+                return Err(self.instead(kind, candidate.cloned(), GetError::Timeout));
             }
             left = left.saturating_sub(policy.soft_timeout);
         }
@@ -224,7 +221,7 @@ where
             Ok(Waited::Outcome(outcome)) => Err(self.coalesced(kind, outcome)),
             Err(_) => {
                 self.kind(kind).stats.count(Counter::LoadTimeout);
-                Err(self.instead(kind, candidate.clone(), GetError::Timeout))
+                Err(self.instead(kind, candidate.cloned(), GetError::Timeout))
             }
         }
     }
@@ -235,7 +232,8 @@ where
         if answer.entry.absent {
             self.kind(kind).stats.count(Counter::Negative);
         }
-        if answer.from == From::Source {
+        // Whoever led may have asked the shared tier before we came.
+        if matches!(answer.from, From::Source | From::Shared) {
             answer.from = From::Coalesced;
         }
         Ok(answer)

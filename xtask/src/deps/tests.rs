@@ -51,6 +51,7 @@ fn metadata(arrows: &[(&str, &str, Option<&str>, Option<&str>)]) -> Metadata {
                 name: name.clone(),
                 kind: vec!["lib".to_owned()],
             }],
+            metadata: None,
         })
         .collect();
     Metadata {

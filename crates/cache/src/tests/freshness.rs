@@ -16,7 +16,7 @@ fn alone_an_entry_is_fresh_then_stale_then_loaded_anew_at_exact_times() {
         from_source("one")
     );
     origin.fails(true);
-    bed.advance(secs(30) - ms(1));
+    bed.advance(ms(29_999));
     assert_eq!(
         served(bed.run(peer.get("page/1", &origin))),
         from_memory("one")
@@ -24,7 +24,7 @@ fn alone_an_entry_is_fresh_then_stale_then_loaded_anew_at_exact_times() {
     bed.advance(ms(1));
     let (_, from, state) = served(bed.run(peer.get("page/1", &origin)));
     assert_eq!((from, state), STALE);
-    bed.advance(secs(30) - ms(1));
+    bed.advance(ms(29_999));
     let (_, from, state) = served(bed.run(peer.get("page/1", &origin)));
     assert_eq!((from, state), STALE);
     bed.settle();
@@ -43,7 +43,7 @@ fn a_copy_in_memory_is_compared_with_the_shared_tier_when_its_time_is_up() {
     let (peer, origin) = (bed.peer(policy()), bed.origin("one"));
     bed.run(peer.get("page/1", &origin)).expect("loaded");
     peer.asks.take_calls();
-    bed.advance(secs(30) - ms(1));
+    bed.advance(ms(29_999));
     assert_eq!(
         served(bed.run(peer.get("page/1", &origin))),
         from_memory("one")
@@ -122,7 +122,7 @@ fn in_an_errors_place_what_is_stale_is_served_within_its_window_and_not_after() 
     let (peer, origin) = (bed.alone(policy()), bed.origin("one"));
     bed.run(peer.get("page/1", &origin)).expect("loaded");
     origin.fails(true);
-    bed.advance(secs(630) - ms(1));
+    bed.advance(ms(629_999));
     let (text, from, state) = served(bed.run(peer.get("page/1", &origin)));
     assert_eq!(
         (text.as_str(), from, state),
@@ -143,7 +143,7 @@ fn that_there_is_nothing_is_remembered_for_the_negative_time_and_no_longer() {
         .run(peer.get("page/1", &origin))
         .expect("that it is absent");
     assert!(answer.entry.is_absent());
-    bed.advance(secs(10) - ms(1));
+    bed.advance(ms(9999));
     let answer = bed
         .run(peer.get("page/1", &origin))
         .expect("that it is absent");
@@ -205,7 +205,7 @@ fn what_is_about_to_expire_is_refreshed_early_once_and_behind_the_answer() {
         "twenty times its cost before the end it is too early"
     );
     origin.set("two");
-    bed.advance(secs(30) - secs(6) - ms(500));
+    bed.advance(ms(23_500));
     for _ in 0..1000 {
         assert_eq!(
             served(bed.run(peer.get("page/1", &origin))),

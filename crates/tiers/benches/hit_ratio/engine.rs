@@ -104,7 +104,7 @@ impl Source<Sized4k, ()> for Counted {
 pub(crate) type Engine = Cache<Sized4k, (), MokaMemory<Sized4k>, NoShared, Replay>;
 
 /// An engine without a shared tier whose memory has room for so many entries.
-pub(crate) fn engine(entries: usize, policy: Policy) -> (Engine, Replay) {
+pub(crate) fn engine(entries: usize, policy: &Policy) -> (Engine, Replay) {
     let replay = Replay {
         time: ManualRuntime::new(1),
         behind: Arc::default(),
@@ -138,7 +138,7 @@ pub(crate) fn name(key: u64) -> String {
 
 /// Replays keys for which time stands still: how many were answered from memory.
 pub(crate) fn replay(keys: &[u64], entries: usize) -> u64 {
-    let (engine, _) = engine(entries, Policy::default());
+    let (engine, _) = engine(entries, &Policy::default());
     let source = Counted {
         tag: None,
         loads: Arc::default(),

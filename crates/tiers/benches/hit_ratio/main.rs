@@ -39,7 +39,7 @@ fn main() {
             }
         }
         None => {
-            println!("\nSKIPPED: P2 and P12, since PITCHEY_TRACES does not name their folder.\n")
+            println!("\nSKIPPED: P2 and P12, since PITCHEY_TRACES does not name their folder.\n");
         }
     }
     let warming = warming::compare();

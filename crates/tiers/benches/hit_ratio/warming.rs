@@ -80,7 +80,7 @@ fn replay(fresh: Duration, least: Option<f32>) -> Shown {
         fresh,
         ..Policy::default()
     };
-    let (engine, replay) = engine(ENTRIES, policy);
+    let (engine, replay) = engine(ENTRIES, &policy);
     let loads = Arc::default();
     let source = |key: u64| Counted {
         tag: Some(format!("page:{key}").into()),

@@ -103,6 +103,7 @@ fn a_dependency_that_nobody_uses_is_found_in_both_places() {
                 dependency("pitchey-x"),
             ],
             targets: Vec::new(),
+            metadata: None,
         }],
         workspace_members: vec!["x".to_owned()],
         workspace_root: "ws".into(),
