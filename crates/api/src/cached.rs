@@ -242,6 +242,15 @@ pub(crate) struct Cached {
     pub(crate) clock: Arc<dyn Clock + Send + Sync>,
 }
 
+impl Cached {
+    pub(crate) fn of<S>(state: &crate::ApiState<S>) -> Self {
+        Self {
+            responses: state.responses.clone(),
+            clock: state.clock.clone(),
+        }
+    }
+}
+
 /// Marks a request that comes from the warming plan.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Warming;

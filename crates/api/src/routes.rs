@@ -130,13 +130,15 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 /// The public reads alone, for those who serve nothing else.
 pub fn router<S: Store>(state: ApiState<S>) -> Router {
-    let reads = layer_cached(reads().with_state(state.clone()), &state);
+    let cached = Cached::of(&state);
+    let reads = layer_cached(reads().with_state(state), cached);
     fallbacks(reads).layer(from_fn(finish))
 }
 
 /// The whole API.
 pub fn full_router<S: FullStore>(site: Site<S>) -> Router {
-    let reads = layer_cached(reads().with_state(site.api.clone()), &site.api);
+    let cached = Cached::of(&site.api);
+    let reads = layer_cached(reads().with_state(site.api.clone()), cached);
     let writes = writes().with_state(site.clone());
     let told =
         fallbacks(reads.merge(writes)).layer(from_fn_with_state(site.clone(), position::tell::<S>));
@@ -144,11 +146,8 @@ pub fn full_router<S: FullStore>(site: Site<S>) -> Router {
     admitted.layer(from_fn(finish))
 }
 
-fn layer_cached<S>(reads: Router, state: &ApiState<S>) -> Router {
-    let cached = Cached {
-        responses: state.responses.clone(),
-        clock: state.clock.clone(),
-    };
+/// Puts the cache in front of the reads: what is not in its table passes through.
+fn layer_cached(reads: Router, cached: Cached) -> Router {
     reads.route_layer(from_fn_with_state(cached, crate::cached::cached))
 }
 

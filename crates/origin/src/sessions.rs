@@ -68,7 +68,7 @@ impl CachedSession {
     pub(crate) fn live(&self, now: OffsetDateTime) -> Option<Session> {
         let record = self.0.clone()?;
         let live = now < record.idle_expires_at && now < record.expires_at;
-        live.then(|| Session {
+        live.then_some(Session {
             actor: Actor {
                 id: UserId(record.user),
                 username: record.username,
