@@ -104,9 +104,31 @@ where
     /// One load at a time for each key in this process, and on all nodes while the shared tier answers.
     /// Dropping the future hands a load on to one who waits for it.
     pub async fn get(&self, kind: Kind, key: &str, source: impl Source<V, E>) -> Outcome<V, E> {
+        let seen = |now| self.inner.look(kind, now, self.inner.memory.get(key));
+        self.settle(kind, key, source, seen).await
+    }
+
+    /// The same for one who has asked for a [`hit`](Self::hit) in vain: both together are one use.
+    pub async fn get_missed(
+        &self,
+        kind: Kind,
+        key: &str,
+        source: impl Source<V, E>,
+    ) -> Outcome<V, E> {
+        let seen = |now| self.inner.look(kind, now, self.inner.memory.peek(key));
+        self.settle(kind, key, source, seen).await
+    }
+
+    async fn settle(
+        &self,
+        kind: Kind,
+        key: &str,
+        source: impl Source<V, E>,
+        look: impl FnOnce(Monotonic) -> Seen<V>,
+    ) -> Outcome<V, E> {
         let now = self.inner.backplane.runtime().now();
         let ended = self.inner.flights.ended();
-        match self.inner.look(kind, key, now) {
+        match look(now) {
             Seen::Hit(answer, None) => {
                 self.inner.count_hit(kind, &answer);
                 Ok(answer)
@@ -216,11 +238,11 @@ where
         }
     }
 
-    /// Looks into memory. What is found is counted by those who serve it.
+    /// Judges what memory has. What is served is counted by those who serve it.
     #[inline]
-    pub(crate) fn look(&self, kind: Kind, key: &str, now: Monotonic) -> Seen<V> {
+    pub(crate) fn look(&self, kind: Kind, now: Monotonic, entry: Option<Arc<Entry<V>>>) -> Seen<V> {
         let KindState { policy, stats, .. } = self.kind(kind);
-        let Some(entry) = self.memory.get(key) else {
+        let Some(entry) = entry else {
             return Seen::Miss(None);
         };
         let checks = self.backplane.node().guards().has(Guard::MemoryChecksTags);

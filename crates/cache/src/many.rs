@@ -67,7 +67,7 @@ where
         let mut missing = Vec::new();
         let mut leases = Leases::new(inner);
         for (at, item) in items.iter().enumerate() {
-            let seen = inner.look(kind, &item.key, asked);
+            let seen = inner.look(kind, asked, inner.memory.get(&item.key));
             answers.push(match seen {
                 Seen::Hit(answer, refresh) if answer.state == State::Fresh => {
                     if refresh.is_some() {

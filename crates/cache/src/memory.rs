@@ -15,7 +15,13 @@ pub trait Memory<V>: Send + Sync + 'static {
     /// The entry of a key. On the hit path: it does not allocate.
     fn get(&self, key: &str) -> Option<Arc<Entry<V>>>;
 
-    /// Puts an entry in, unless `keep` says of the one that is there that it stays. Atomic for the key.
+    /// The same for one who looks again within one use: what decides on evictions does not count it.
+    fn peek(&self, key: &str) -> Option<Arc<Entry<V>>> {
+        self.get(key)
+    }
+
+    /// Puts an entry in, unless `keep` says of the one that is there that it stays. Where two are put in for
+    /// a key that has none at the same moment, either may stay.
     fn insert(
         &self,
         key: Arc<str>,

@@ -159,7 +159,7 @@ where
 {
     /// What memory has that is fresh, without counting it.
     fn fresh(&self, key: &str, now: Monotonic) -> Option<Arc<Entry<V>>> {
-        let entry = self.memory.get(key)?;
+        let entry = self.memory.peek(key)?;
         let fresh = self.trusts(&entry, now) && entry.judge(now, true) == Verdict::Fresh;
         fresh.then_some(entry)
     }

@@ -239,7 +239,7 @@ impl<S: Shared> Responses for Caches<S> {
         handler: Handler,
     ) -> Boxed<'a, Result<Answer<CachedResponse>, GetError<Problem>>> {
         let handler = self.bounded(of, handler);
-        Box::pin(self.answers.get(kind(of), key, handler))
+        Box::pin(self.answers.get_missed(kind(of), key, handler))
     }
 
     fn warm<'a>(&'a self, of: ResponseKind, key: &'a str, handler: Handler) -> Boxed<'a, bool> {

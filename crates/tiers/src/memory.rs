@@ -41,12 +41,26 @@ impl<V: Send + Sync + 'static> Memory<V> for MokaMemory<V> {
         self.entries.get(key)
     }
 
+    /// moka counts each look, also at what is not there, and prefers what was looked for often. Asked
+    /// whether a key is there it counts nothing.
+    fn peek(&self, key: &str) -> Option<Arc<Entry<V>>> {
+        self.entries
+            .contains_key(key)
+            .then(|| self.entries.get(key))
+            .flatten()
+    }
+
     fn insert(
         &self,
         key: Arc<str>,
         entry: Arc<Entry<V>>,
         keep: impl FnOnce(&Entry<V>) -> bool + Send,
     ) {
+        if !self.entries.contains_key(&key) {
+            // Without a look that counts. Should another be put in at this very moment, both are valid.
+            self.entries.insert(key, entry);
+            return;
+        }
         self.entries.entry(key).and_compute_with(|present| {
             if present.is_some_and(|present| keep(present.value())) {
                 Op::Nop

@@ -11,7 +11,7 @@ use pitchey_cache::shared::contract::{self, Harness};
 use pitchey_cache::shared::{
     Fill, Filled, Found, Granted, Lookup, Meta, Shared as _, Stored, Wish,
 };
-use pitchey_cache::{Lease, Position, SharedError};
+use pitchey_cache::{Lease, SharedError};
 use pitchey_runtime::{Clock as _, Monotonic, SystemRuntime};
 use pitchey_testkit::{OwnedRedis, TestRedis};
 use pitchey_tiers::{RedisConfig, RedisLink, RedisShared};
@@ -241,7 +241,7 @@ async fn invalidations_that_nothing_carries_leave_no_keys() {
         let strength = pitchey_cache::shared::Strength::Hard;
         over.tier
             .shared
-            .invalidate(&tags, strength, Default::default())
+            .invalidate(&tags, strength, pitchey_cache::Position::default())
             .await
             .expect("Redis answers");
     }
