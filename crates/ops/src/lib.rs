@@ -6,6 +6,7 @@
 //!
 //! A library with a thin program around it, so that tests can run what the program runs.
 
+mod cache;
 mod db;
 mod figures;
 pub mod import;
@@ -79,6 +80,7 @@ enum Command {
     #[command(flatten)]
     Operate(operate::Command),
     Db(db::Arguments),
+    Cache(cache::Arguments),
     /// Take over what others have.
     #[command(subcommand)]
     Import(import::Command),
@@ -91,6 +93,7 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
     match cli.command {
         Command::Operate(command) => operate::run(command, &cli.database, out).await,
         Command::Db(arguments) => db::run(arguments, &cli.database, out).await,
+        Command::Cache(arguments) => cache::run(arguments, out).await,
         Command::Import(command) => import::run(command, cli.database.url()?, out).await,
         Command::Seed(arguments) => seed::run(arguments, cli.database.url()?, out).await,
     }
