@@ -23,6 +23,9 @@ use crate::scripts::{BEAT, REDIS_MAJOR, Script};
 /// never be answered, and must not pile up.
 const HUNG_AFTER: u32 = 8;
 
+/// How many calls have waited for as long as they may, for nothing.
+const TIMEOUTS: &str = "redis_timeouts_total";
+
 /// How often a connection that nobody uses is tried.
 const IDLE_PROBE: Duration = Duration::from_secs(1);
 
@@ -326,12 +329,18 @@ impl<R: Runtime> RedisLink<R> {
             }
         };
         let outcome = within(runtime, config.call_timeout, exchange).await;
-        if let Err(SharedError::Timeout) = outcome {
-            if connected.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= HUNG_AFTER {
-                self.lose(&connected, SharedError::Timeout);
+        match outcome {
+            Err(SharedError::Timeout) => {
+                metrics::counter!(TIMEOUTS).increment(1);
+                if connected.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= HUNG_AFTER {
+                    self.lose(&connected, SharedError::Timeout);
+                }
             }
-        } else {
-            connected.unanswered.store(0, Ordering::Relaxed);
+            // What was turned away here says nothing of the server.
+            Err(SharedError::Unavailable(_)) => {}
+            Ok(_) | Err(SharedError::Refused(_)) => {
+                connected.unanswered.store(0, Ordering::Relaxed);
+            }
         }
         outcome
     }

@@ -2,6 +2,7 @@
 
 mod accounts_pg;
 mod attacks;
+mod cache_redis_faults;
 mod cache_tags;
 mod client;
 mod counters_relay;
