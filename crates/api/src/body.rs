@@ -255,6 +255,15 @@ impl Fields {
         id
     }
 
+    /// Yes or no.
+    pub(crate) fn flag(&mut self, name: &str) -> Option<bool> {
+        let value = self.take(name)?.as_bool();
+        if value.is_none() {
+            self.fail(name, "type", "must be true or false");
+        }
+        value
+    }
+
     /// A whole number within bounds.
     pub(crate) fn integer(
         &mut self,

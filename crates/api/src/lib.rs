@@ -8,6 +8,7 @@ mod admit;
 mod beacons;
 mod body;
 mod browse;
+mod cache_desk;
 pub mod cached;
 mod coding;
 mod cursor;
@@ -45,12 +46,15 @@ mod users;
 #[cfg(test)]
 mod tests;
 
+pub use cache_desk::{
+    CacheEntry, CacheStatus, MemoryStatus, PublicReads, Purge, Purged, TierEntry,
+};
 pub use cached::{CachedResponse, ResponseKind, Responses, SessionCache};
 pub use cursor::CursorKey;
 pub use health::Readiness;
 pub use priority::priority_of;
 pub use problem::{Problem, RequestId};
-pub use routes::{full_router, openapi, router};
+pub use routes::{full_router, openapi, public_reads, router};
 pub use site::{ClientAddress, LimitSettings, Site, SiteSettings};
 
 use pitchey_runtime::Clock;
@@ -66,6 +70,7 @@ pub struct ApiState<S> {
     pub(crate) version: &'static str,
     pub(crate) responses: Option<Arc<dyn Responses>>,
     pub(crate) sessions: Option<Arc<dyn SessionCache>>,
+    pub(crate) cache_desk: Option<Arc<dyn ports::CacheDesk>>,
 }
 
 impl<S> ApiState<S> {
@@ -85,6 +90,7 @@ impl<S> ApiState<S> {
             version,
             responses: None,
             sessions: None,
+            cache_desk: None,
         }
     }
 
@@ -98,6 +104,14 @@ impl<S> ApiState<S> {
         Self {
             responses: Some(responses),
             sessions: Some(sessions),
+            ..self
+        }
+    }
+    /// The same, with a desk for those who look after the caches.
+    #[must_use]
+    pub fn with_cache_desk(self, desk: Arc<dyn ports::CacheDesk>) -> Self {
+        Self {
+            cache_desk: Some(desk),
             ..self
         }
     }

@@ -1,5 +1,7 @@
 //! What the API needs beside the store, and a shell provides.
 
+use crate::cache_desk::{CacheEntry, CacheStatus, Purge, Purged};
+use pitchey_cache::stats::KindSnapshot;
 use pitchey_store::intake::{AnalyticsEvent, RumSample, View};
 use secrecy::SecretString;
 use std::pin::Pin;
@@ -56,4 +58,19 @@ pub trait Counters: Send + Sync {
     fn rum(&self, samples: Vec<RumSample>);
     /// Something happened on a page.
     fn events(&self, events: Vec<AnalyticsEvent>);
+}
+
+/// What operators see of the caches of this origin, and do to them.
+pub trait CacheDesk: Send + Sync + 'static {
+    /// How they are.
+    fn status(&self) -> CacheStatus;
+
+    /// What they did, kind by kind.
+    fn stats(&self) -> Vec<(&'static str, KindSnapshot)>;
+
+    /// What the tiers hold under a key.
+    fn inspect<'a>(&'a self, key: &'a str) -> Boxed<'a, CacheEntry>;
+
+    /// Forgets, everywhere.
+    fn purge(&self, purge: Purge) -> Boxed<'_, Purged>;
 }

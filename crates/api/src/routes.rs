@@ -5,17 +5,18 @@
 //! The tests compare the three.
 
 use crate::admit::admit;
+use crate::cache_desk::PublicReads;
 use crate::cached::Cached;
 use crate::finish::finish;
 use crate::problem::{Kind, Problem, ProblemDocument};
 use crate::site::Site;
 use crate::{
-    ApiState, account, beacons, browse, dashboards, deals, detail, health, manage, notifications,
-    position, problems, saved, search, users,
+    ApiState, account, beacons, browse, cache_desk, dashboards, deals, detail, health, manage,
+    notifications, position, problems, saved, search, users,
 };
-use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, patch, post, put};
+use axum::{Extension, Router};
 use http::{HeaderValue, Method};
 use pitchey_model::{Side, Sort};
 use pitchey_store::{FullStore, Store};
@@ -93,6 +94,7 @@ pub(crate) fn caching_of(method: &Method, route: &str) -> Caching {
         notifications::notifications, notifications::read,
         dashboards::creator, dashboards::investor,
         beacons::view, beacons::rum, beacons::events,
+        cache_desk::status, cache_desk::stats, cache_desk::entry, cache_desk::warm, cache_desk::purge,
         health::health, health::live, health::ready, health::db_test,
     ),
     components(schemas(ProblemDocument<'_>, Side, Sort)),
@@ -104,6 +106,7 @@ pub(crate) fn caching_of(method: &Method, route: &str) -> Caching {
         (name = "deals", description = "NDAs and expressions of interest"),
         (name = "readers", description = "What one saved, whom one follows, what one was told"),
         (name = "beacons", description = "What pages report"),
+        (name = "operations", description = "What runs the site; for admins"),
         (name = "health", description = "Whether the service works")
     )
 )]
@@ -135,11 +138,17 @@ pub fn router<S: Store>(state: ApiState<S>) -> Router {
     fallbacks(reads).layer(from_fn(finish))
 }
 
+/// The public reads behind the cache, for those who load them before they are asked for.
+pub fn public_reads<S: Store>(state: &ApiState<S>) -> PublicReads {
+    let cached = Cached::of(state);
+    PublicReads(layer_cached(reads().with_state(state.clone()), cached))
+}
+
 /// The whole API.
 pub fn full_router<S: FullStore>(site: Site<S>) -> Router {
     let cached = Cached::of(&site.api);
     let reads = layer_cached(reads().with_state(site.api.clone()), cached);
-    let writes = writes().with_state(site.clone());
+    let writes = writes(PublicReads(reads.clone())).with_state(site.clone());
     let told =
         fallbacks(reads.merge(writes)).layer(from_fn_with_state(site.clone(), position::tell::<S>));
     let admitted = told.layer(from_fn_with_state(site, admit::<S>));
@@ -173,7 +182,7 @@ fn reads<S: Store>() -> Router<ApiState<S>> {
 }
 
 /// What needs an account, changes something, or is counted.
-fn writes<S: FullStore>() -> Router<Site<S>> {
+fn writes<S: FullStore>(public: PublicReads) -> Router<Site<S>> {
     Router::new()
         .route("/api/auth/register", post(account::register::<S>))
         .route("/api/auth/login", post(account::login::<S>))
@@ -227,6 +236,14 @@ fn writes<S: FullStore>() -> Router<Site<S>> {
         .route("/api/notifications/read", post(notifications::read::<S>))
         .route("/api/dashboard/creator", get(dashboards::creator::<S>))
         .route("/api/dashboard/investor", get(dashboards::investor::<S>))
+        .route("/api/cache/status", get(cache_desk::status::<S>))
+        .route("/api/cache/stats", get(cache_desk::stats::<S>))
+        .route("/api/cache/entries/{key}", get(cache_desk::entry::<S>))
+        .route("/api/cache/purge", post(cache_desk::purge::<S>))
+        .route(
+            "/api/cache/warm",
+            post(cache_desk::warm::<S>).layer(Extension(public)),
+        )
         .route("/api/analytics/rum", post(beacons::rum::<S>))
         .route("/api/analytics/events", post(beacons::events::<S>))
 }

@@ -49,7 +49,7 @@ pub(crate) struct Times {
 
 /// What an entry is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// To be served.
     Fresh,
     /// Fresh by its age, but its copy is to be compared with the tier it is from.
@@ -125,6 +125,11 @@ impl<V> Entry<V> {
     /// How long it is fresh from `now` on.
     pub fn fresh_for(&self, now: Monotonic) -> Duration {
         self.fresh_until.since(now)
+    }
+
+    /// What it is good for, as far as its tags and its age tell: the node may trust no entry at all.
+    pub fn verdict(&self, now: Monotonic) -> Verdict {
+        self.judge(now, true)
     }
 
     /// The names of its tags.

@@ -179,7 +179,7 @@ pub mod warm;
 pub use answer::{Answer, From, GetError, State};
 pub use backplane::{Backplane, NoShared, SHARED_BREAKER, World};
 pub use cache::{Cache, Kind, MAX_KEY, MAX_TAGS};
-pub use entry::{Entry, Load, Loaded, Source, Value};
+pub use entry::{Entry, Load, Loaded, Source, Value, Verdict};
 pub use follow::{CatchUp, Feed, Lost, follow};
 pub use guard::{Guard, Guards};
 pub use many::Item;

@@ -48,10 +48,10 @@ const CATCH_UP_PAUSE: Duration = Duration::from_millis(20);
 
 /// The caches over one sort of shared tier.
 pub struct Caches<S> {
-    backplane: Backplane<S, Tasks>,
-    answers: Answers<S>,
-    sessions: Sessions<S>,
-    tasks: Tasks,
+    pub(crate) backplane: Backplane<S, Tasks>,
+    pub(crate) answers: Answers<S>,
+    pub(crate) sessions: Sessions<S>,
+    pub(crate) tasks: Tasks,
 }
 
 impl<S> Clone for Caches<S> {
@@ -111,6 +111,14 @@ impl OriginCaches {
         match self {
             Self::Redis(caches, _) => Arc::new(caches.clone()),
             Self::Alone(caches) => Arc::new(caches.clone()),
+        }
+    }
+
+    /// Whether memory may be used: what is loaded before would be loaded again.
+    pub fn is_attached(&self) -> bool {
+        match self {
+            Self::Redis(caches, _) => caches.backplane.node().status(caches.tasks.now()).attached,
+            Self::Alone(_) => true,
         }
     }
 

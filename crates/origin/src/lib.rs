@@ -6,6 +6,7 @@
 
 pub mod background;
 mod backoff;
+mod cache_desk;
 pub mod caches;
 mod chain;
 pub mod cli;
@@ -22,6 +23,7 @@ pub mod serve;
 pub mod server;
 mod sessions;
 pub mod signals;
+pub mod warming;
 
 pub use config::Config;
 pub use serve::serve;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use pitchey_api::ports::Boxed;
 use pitchey_api::{ApiState, CursorKey, Readiness, Site};
 use pitchey_runtime::{SystemRuntime, Timer as _, timeout};
 use pitchey_store_pg::{PgStore, migrate};
@@ -20,7 +21,7 @@ use crate::config::Config;
 use crate::overload::FrontDoor;
 use crate::passwords::Argon2Passwords;
 use crate::pipeline::{self, PipelineSettings, RequestLimits};
-use crate::{metrics_server, server};
+use crate::{metrics_server, server, warming};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -86,7 +87,9 @@ pub async fn serve(
         VERSION,
     );
     let api = match &caches {
-        Some(caches) => api.with_caches(caches.responses(), caches.sessions()),
+        Some(caches) => api
+            .with_caches(caches.responses(), caches.sessions())
+            .with_cache_desk(Arc::new(caches.clone())),
         None => api,
     };
     let limits = RequestLimits {
@@ -99,6 +102,10 @@ pub async fn serve(
         database_time: config.http.database_time,
     };
     let door = Arc::new(FrontDoor::new(config.overload.settings(), runtime));
+    let warming = caches
+        .clone()
+        .filter(|_| config.cache.warm)
+        .map(|caches| warming::run(pitchey_api::public_reads(&api), caches, runtime));
     let site = Site::new(api, runtime, passwords, counters, config.site_settings());
     let router = pipeline::layer(
         pitchey_api::full_router(site),
@@ -117,6 +124,11 @@ pub async fn serve(
     // What runs beside the server ends with it, when the set is dropped.
     let mut beside = JoinSet::new();
     beside.spawn(upkeep(metrics.clone(), runtime));
+    if let Some(warming) = warming {
+        // In a box, or the type of what runs there would be deeper than the compiler follows.
+        let warming: Boxed<'static, ()> = Box::pin(warming);
+        beside.spawn(warming);
+    }
     let (pool, recorded) = (store.clone(), caches.clone());
     beside.spawn(metrics_server::run(
         metrics_listener,

@@ -13,7 +13,8 @@ use pitchey_model::{
     Account, Actor, Email, ProfileChange, ProfileText, SessionId, SessionInfo, UserId,
 };
 use pitchey_store::accounts::{
-    Credentials, NewAccount, NewSession, Origin, Proof, Rehash, Session, Taken, TokenHash,
+    Credentials, NewAccount, NewSession, Operation, Origin, Proof, Rehash, Session, Taken,
+    TokenHash,
 };
 use pitchey_store::market::Outcome;
 use pitchey_store::{Accounts, StoreError};
@@ -103,6 +104,28 @@ impl Accounts for PgStore {
         };
         self.add_account(&account, session.as_ref(), made, Vec::new())
             .await
+    }
+
+    async fn note_operation(
+        &self,
+        operator: UserId,
+        operation: Operation,
+        origin: &Origin,
+        now: OffsetDateTime,
+    ) -> Result<(), StoreError> {
+        let operation = &operation;
+        self.run_write("audit.add", |mut tx| async move {
+            let Operation {
+                action,
+                subject_kind,
+                detail,
+            } = operation;
+            let made = by_owner(operator, origin, now);
+            self.write_audit(&mut tx, action, (subject_kind, None), detail, made)
+                .await?;
+            Ok((tx, ()))
+        })
+        .await
     }
 
     async fn credentials(&self, email: &Email) -> Result<Option<Credentials>, StoreError> {

@@ -92,6 +92,17 @@ pub struct Session {
     pub expires_at: OffsetDateTime,
 }
 
+/// Something that an operator did to what runs the site, for the audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operation {
+    /// What was done.
+    pub action: &'static str,
+    /// To what kind of thing.
+    pub subject_kind: &'static str,
+    /// More about it.
+    pub detail: Vec<(&'static str, String)>,
+}
+
 /// Accounts and sessions. `now` is the caller's clock: expiry is judged by it.
 pub trait Accounts {
     /// Makes an account and opens its first session, with an audit entry (`account.register`).
@@ -114,6 +125,16 @@ pub trait Accounts {
         &self,
         user: UserId,
     ) -> impl Future<Output = Result<Option<Credentials>, StoreError>> + Send;
+
+    /// Writes an entry of the audit log about what is no thing of the store: what was done (`cache.purge`), to
+    /// what kind of thing, and more about it.
+    fn note_operation(
+        &self,
+        operator: UserId,
+        operation: Operation,
+        origin: &Origin,
+        now: OffsetDateTime,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Opens a session, ends the one that it replaces, and stores a fresher hash of the password if there is
     /// one. With an audit entry (`session.open`).

@@ -10,6 +10,7 @@
 mod follower;
 mod link;
 mod memory;
+mod overview;
 mod rate_limit;
 mod refusal;
 mod scripts;
@@ -18,5 +19,6 @@ mod shared;
 pub use follower::{Follower, RedisFeed};
 pub use link::{InvalidUrl, RedisConfig, RedisLink};
 pub use memory::MokaMemory;
+pub use overview::Overview;
 pub use rate_limit::RedisRateLimiter;
 pub use shared::{MAX_BATCH_BYTES, MAX_NAMES, MAX_TAGS, RedisShared};

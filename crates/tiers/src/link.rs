@@ -294,6 +294,11 @@ impl<R: Runtime> RedisLink<R> {
         self.send(Some(script), call).await
     }
 
+    /// The same for a command.
+    pub(crate) async fn call<T: FromRedisValue>(&self, call: &Cmd) -> Result<T, SharedError> {
+        self.send(None, call).await
+    }
+
     async fn send<T: FromRedisValue>(
         &self,
         script: Option<&Script>,

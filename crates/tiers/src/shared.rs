@@ -299,7 +299,7 @@ fn add_names(call: &mut Cmd, names: &[Box<str>]) {
 }
 
 /// Text without its special meaning in a pattern.
-fn escape(text: &str) -> Vec<u8> {
+pub(crate) fn escape(text: &str) -> Vec<u8> {
     let mut escaped = Vec::with_capacity(text.len());
     for byte in text.bytes() {
         if matches!(byte, b'*' | b'?' | b'[' | b']' | b'^' | b'-' | b'\\') {

@@ -3,6 +3,7 @@
 mod accounts;
 mod bad_input;
 mod beacons;
+mod cache_desk;
 mod deals;
 mod limits;
 mod once;

@@ -65,6 +65,7 @@ impl World {
             _ => &self.pitch,
         };
         let path = path.replace("{id}", id).replace("{username}", "ann");
+        let path = path.replace("{key}", "pitch_list:%2Fapi%2Fpitches");
         match operation.path.as_str() {
             "/api/search" => format!("{path}?q=film"),
             "/api/ndas" | "/api/interests" if operation.method == Method::GET => {
@@ -96,6 +97,10 @@ pub(super) fn body(operation: &Operation) -> Option<Value> {
         ("POST", "/api/analytics/rum") => {
             json!({"samples": [{"metric": "lcp", "value": 812.5, "route": "/pitches/{id}"}]})
         }
+        ("POST", "/api/cache/warm") => json!({"addresses": ["/api/pitches/new"]}),
+        ("POST", "/api/cache/purge") => json!({
+            "tags": ["lists"], "keys": ["search:/api/search?q=film"], "prefixes": ["pitch_detail:"], "soft": false,
+        }),
         ("POST", "/api/analytics/events") => json!({"events": [{"kind": "page.shown"}]}),
         _ => return None,
     };

@@ -1,15 +1,17 @@
 //! An API with a few people and pitches, and a way to ask it.
 
-use crate::ports::{Boxed, Busy, Counters, Passwords, TooWeak, Verified};
+use crate::cache_desk::{CacheEntry, CacheStatus, Purge, Purged};
+use crate::ports::{Boxed, Busy, CacheDesk, Counters, Passwords, TooWeak, Verified};
 use crate::{
-    ApiState, ClientAddress, CursorKey, LimitSettings, Readiness, RequestId, Site, SiteSettings,
-    full_router, openapi,
+    ApiState, ClientAddress, CursorKey, LimitSettings, Readiness, RequestId, Responses, Site,
+    SiteSettings, full_router, openapi,
 };
 use axum::Router;
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, Method, Request, StatusCode};
+use pitchey_cache::stats::KindSnapshot;
 use pitchey_model::{Genre, Profile, Role, SessionId};
 use pitchey_runtime::{Clock as _, ManualClock, SeededRandom};
 use pitchey_store::accounts::{Accounts as _, NewSession, Origin};
@@ -176,6 +178,41 @@ impl Who {
     }
 }
 
+/// A desk at which nothing is kept, and which remembers what it was to forget.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RecordingDesk(pub(super) Arc<Mutex<Vec<Purge>>>);
+
+impl CacheDesk for RecordingDesk {
+    fn status(&self) -> CacheStatus {
+        CacheStatus {
+            has_shared: true,
+            connected: true,
+            attached: true,
+            distrusted: false,
+            epoch: u64::MAX.to_string(),
+            applied: 7,
+            era: 1,
+            trusted_for_ms: 900,
+            breaker: "closed",
+            memory: Vec::new(),
+        }
+    }
+
+    fn stats(&self) -> Vec<(&'static str, KindSnapshot)> {
+        vec![("search", KindSnapshot::default())]
+    }
+
+    fn inspect<'a>(&'a self, _: &'a str) -> Boxed<'a, CacheEntry> {
+        Box::pin(std::future::ready(CacheEntry::default()))
+    }
+
+    fn purge(&self, purge: Purge) -> Boxed<'_, Purged> {
+        let mut purges = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        purges.push(purge);
+        Box::pin(std::future::ready(Purged::default()))
+    }
+}
+
 pub(super) const PASSWORD: &str = "a long and winding road";
 
 pub(super) struct Api {
@@ -184,6 +221,7 @@ pub(super) struct Api {
     pub(super) readiness: Readiness,
     pub(super) counted: Recording,
     pub(super) passwords: PlainPasswords,
+    pub(super) desk: RecordingDesk,
     router: Router,
 }
 
@@ -257,6 +295,15 @@ impl Api {
         change: impl FnOnce(&mut LimitSettings),
     ) -> Self {
         change(&mut limits);
+        Self::made(limits, None).await
+    }
+
+    /// One whose public reads go through this cache.
+    pub(super) async fn keeping(responses: Arc<dyn Responses>) -> Self {
+        Self::made(UNLIMITED, Some(responses)).await
+    }
+
+    async fn made(limits: LimitSettings, responses: Option<Arc<dyn Responses>>) -> Self {
         let (store, clock, readiness) = (
             MemStore::default(),
             ManualClock::new(),
@@ -296,6 +343,9 @@ impl Api {
         store.add_pitch(mem::pitch(500, "Casablanca", &ann));
         let key = CursorKey::new(&[7; 32]).expect("32 bytes are enough");
         let state = ApiState::new(store.clone(), clock.clone(), key, readiness.clone(), "test");
+        let desk = RecordingDesk::default();
+        let mut state = state.with_cache_desk(Arc::new(desk.clone()));
+        state.responses = responses;
         let (counted, passwords) = (Recording::default(), PlainPasswords::default());
         let settings = SiteSettings {
             session_idle: Duration::from_hours(7 * 24),
@@ -316,6 +366,7 @@ impl Api {
             readiness,
             counted,
             passwords,
+            desk,
             router: full_router(site),
         }
     }

@@ -88,7 +88,7 @@ async fn after_every_change_a_cached_answer_is_what_an_uncached_one_is() -> Resu
     let redis_url = redis.url();
     let off = [
         ("PITCHEY_LIMITS__WRITE", "off"),
-        ("PITCHEY_LIMITS__REGISTER", "off"),
+        ("PITCHEY_LIMITS__AUTH", "off"),
     ];
     let cached = [off[0], off[1], ("REDIS_URL", redis_url.as_str())];
     let pair = Pair {
@@ -189,7 +189,7 @@ async fn a_session_that_is_ended_opens_nothing_on_any_origin() -> Result<()> {
     let redis_url = redis.url();
     let cached = [
         ("REDIS_URL", redis_url.as_str()),
-        ("PITCHEY_LIMITS__REGISTER", "off"),
+        ("PITCHEY_LIMITS__AUTH", "off"),
     ];
     let here = Origin::start_with(database.url(), &cached).await?;
     let there = Origin::start_with(database.url(), &cached).await?;

@@ -67,6 +67,7 @@ mod playing {
     use pitchey_cache::sim::{Played, Violation, play};
     use pitchey_runtime::{Clock as _, SystemRuntime};
     use serde::Serialize;
+    use std::fmt::Write as _;
     use std::ops::Range;
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::mpsc;
@@ -321,9 +322,10 @@ mod playing {
             schedule,
         }) = &report.violation
         {
-            text.push_str(&format!("\nseed {seed}: {wrong}\n"));
+            let _ = writeln!(text, "\nseed {seed}: {wrong}");
+            // Writing to a string cannot fail.
             for line in schedule {
-                text.push_str(&format!("  {line}\n"));
+                let _ = writeln!(text, "  {line}");
             }
         }
         text

@@ -47,6 +47,16 @@ fn what_is_meant_is_taken() {
         ],
         &["simulate", "--without", "fill-checks-tags"],
         &["simulate", "--guards"],
+        &["status", "--redis-url", "redis://127.0.0.1/0", "--json"],
+        &["inspect", "pitch_list:/api/pitches/new"],
+        &["purge", "--tag", "lists", "--tag", "search", "--hard"],
+        &[
+            "purge",
+            "--key",
+            "search:/api/search?q=film",
+            "--prefix",
+            "pitch_detail:",
+        ],
     ] {
         assert_eq!(wrong(line), None, "{line:?}");
     }
@@ -68,6 +78,13 @@ fn what_is_not_meant_is_refused() {
             &["simulate", "--guards", "--without", "epoch"],
             ErrorKind::ArgumentConflict,
         ),
+        (&["purge"], ErrorKind::MissingRequiredArgument),
+        (&["purge", "--tag", ""], ErrorKind::ValueValidation),
+        (
+            &["purge", "--key", "k", "--hard"],
+            ErrorKind::MissingRequiredArgument,
+        ),
+        (&["inspect"], ErrorKind::MissingRequiredArgument),
     ] {
         assert_eq!(wrong(line), Some(expected), "{line:?}");
     }

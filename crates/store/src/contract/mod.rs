@@ -128,7 +128,7 @@ macro_rules! contract_suite {
             deleted_accounts_are_gone, imported_accounts_have_no_password,
             profiles_change_from_the_expected_version, a_changed_name_is_shown_everywhere,
             // Sessions.
-            sessions_are_found_by_their_token, sessions_expire, use_prolongs_a_session,
+            what_operators_do_is_noted, sessions_are_found_by_their_token, sessions_expire, use_prolongs_a_session,
             sessions_are_listed_newest_first, one_session_ends, all_sessions_end,
             a_session_replaces_another, a_password_is_changed_over_the_one_it_was_checked_against,
             a_session_opens_on_the_password_that_holds,

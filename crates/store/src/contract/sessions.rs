@@ -2,7 +2,7 @@
 
 use super::given::{at, new_account, new_session, origin, registered, secret};
 use super::{Harness, Result};
-use crate::accounts::{Proof, Rehash, TokenHash};
+use crate::accounts::{Operation, Proof, Rehash, TokenHash};
 use crate::{Accounts as _, FullStore, StoreError};
 use pitchey_model::event::Tag;
 use pitchey_model::{SessionId, UserId};
@@ -64,6 +64,23 @@ pub async fn sessions_are_found_by_their_token(harness: impl Harness) -> Result 
     assert_eq!(second.actor.session, new_session(2, at(1)).id);
     let traces = harness.traces().await;
     assert_eq!(traces.audit, ["account.register", "session.open"]);
+    Ok(())
+}
+
+/// What an operator does to no thing of the store is in the audit log all the same.
+pub async fn what_operators_do_is_noted(harness: impl Harness) -> Result {
+    let store = harness.store();
+    let zoe = registered(store, 9, "zoe", 1).await?;
+    let operation = Operation {
+        action: "cache.purge",
+        subject_kind: "cache",
+        detail: vec![("tags", "lists".to_owned())],
+    };
+    let origin = origin();
+    let noted = store.note_operation(zoe, operation, &origin, at(1));
+    noted.await?;
+    let traces = harness.traces().await;
+    assert_eq!(traces.audit, ["account.register", "cache.purge"]);
     Ok(())
 }
 

@@ -6,13 +6,15 @@ use super::users::{UserRow, about};
 use super::{MemStore, micros};
 use crate::StoreError;
 use crate::accounts::{
-    Accounts, Credentials, NewAccount, NewSession, Origin, Proof, Rehash, Session, Taken, TokenHash,
+    Accounts, Credentials, NewAccount, NewSession, Operation, Origin, Proof, Rehash, Session,
+    Taken, TokenHash,
 };
 use crate::market::Outcome;
 use pitchey_model::decide::Expected;
 use pitchey_model::event::{Effects, Event, Tag};
 use pitchey_model::{Account, Actor, Email, ProfileChange, SessionId, SessionInfo, UserId};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 impl Accounts for MemStore {
     async fn register(
@@ -25,6 +27,23 @@ impl Accounts for MemStore {
         let (mut state, at) = self.change(now)?;
         let by = account.id;
         Ok(state.register(account, session, Made { by, origin, at }))
+    }
+
+    async fn note_operation(
+        &self,
+        operator: UserId,
+        operation: Operation,
+        origin: &Origin,
+        now: OffsetDateTime,
+    ) -> Result<(), StoreError> {
+        let (mut state, at) = self.change(now)?;
+        let mut effects = about(operation.action, operation.subject_kind, Uuid::nil());
+        for entry in &mut effects.audit {
+            entry.detail.clone_from(&operation.detail);
+        }
+        let by = operator;
+        state.record(effects, Made { by, origin, at });
+        Ok(())
     }
 
     async fn credentials(&self, email: &Email) -> Result<Option<Credentials>, StoreError> {
