@@ -2,6 +2,9 @@
 
 mod accounts_pg;
 mod attacks;
+mod cache_history;
+mod cache_real;
+mod cache_site;
 mod client;
 mod counters_relay;
 mod databases;
