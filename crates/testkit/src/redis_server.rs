@@ -42,11 +42,21 @@ pub struct OwnedRedis {
 impl OwnedRedis {
     /// Starts an empty server that forgets everything at the end.
     pub fn start() -> Result<Self> {
+        Self::start_empty(false)
+    }
+
+    /// The same, but after a [`kill`](Self::kill) it has what it had, except for the last second perhaps.
+    pub fn start_durable() -> Result<Self> {
+        Self::start_empty(true)
+    }
+
+    fn start_empty(kept: bool) -> Result<Self> {
         let user = ServiceUser::needed()?;
         let home = service_user::temporary_directory("pitchey-redis-", user.as_ref())?;
         let guard = Guard::start(Duration::from_secs(5))?;
         guard.remove(&home)?;
         let mut server = Self::new(home, user, guard)?;
+        server.kept = kept;
         server.launch_on_a_free_port(None)?;
         Ok(server)
     }

@@ -2,7 +2,10 @@
 
 mod accounts_pg;
 mod attacks;
+mod cache_history;
+mod cache_real;
 mod cache_redis_faults;
+mod cache_site;
 mod cache_tags;
 mod client;
 mod counters_relay;
