@@ -54,6 +54,7 @@ pub use routes::{full_router, openapi, router};
 pub use site::{ClientAddress, LimitSettings, Site, SiteSettings};
 
 use pitchey_runtime::Clock;
+use ports::SharedLimits;
 use std::sync::Arc;
 
 /// What handlers share. Cheap to clone.
@@ -66,6 +67,7 @@ pub struct ApiState<S> {
     pub(crate) version: &'static str,
     pub(crate) responses: Option<Arc<dyn Responses>>,
     pub(crate) sessions: Option<Arc<dyn SessionCache>>,
+    pub(crate) shared_limits: Option<Arc<dyn SharedLimits>>,
 }
 
 impl<S> ApiState<S> {
@@ -85,6 +87,7 @@ impl<S> ApiState<S> {
             version,
             responses: None,
             sessions: None,
+            shared_limits: None,
         }
     }
 
@@ -98,6 +101,15 @@ impl<S> ApiState<S> {
         Self {
             responses: Some(responses),
             sessions: Some(sessions),
+            ..self
+        }
+    }
+
+    /// The same, with changes, logins and registrations counted for all origins together.
+    #[must_use]
+    pub fn with_shared_limits(self, limits: Arc<dyn SharedLimits>) -> Self {
+        Self {
+            shared_limits: Some(limits),
             ..self
         }
     }

@@ -21,6 +21,7 @@ pub mod relay;
 pub mod serve;
 pub mod server;
 mod sessions;
+mod shared_limits;
 pub mod signals;
 
 pub use config::Config;

@@ -1,6 +1,6 @@
 //! An API with a few people and pitches, and a way to ask it.
 
-use crate::ports::{Boxed, Busy, Counters, Passwords, TooWeak, Verified};
+use crate::ports::{Boxed, Busy, Counters, Passwords, SharedLimits, TooWeak, Verified};
 use crate::{
     ApiState, ClientAddress, CursorKey, LimitSettings, Readiness, RequestId, Site, SiteSettings,
     full_router, openapi,
@@ -257,6 +257,14 @@ impl Api {
         change: impl FnOnce(&mut LimitSettings),
     ) -> Self {
         change(&mut limits);
+        Self::limited_with(limits, None).await
+    }
+
+    /// With limits that are counted elsewhere.
+    pub(super) async fn limited_with(
+        limits: LimitSettings,
+        together: Option<Arc<dyn SharedLimits>>,
+    ) -> Self {
         let (store, clock, readiness) = (
             MemStore::default(),
             ManualClock::new(),
@@ -296,6 +304,10 @@ impl Api {
         store.add_pitch(mem::pitch(500, "Casablanca", &ann));
         let key = CursorKey::new(&[7; 32]).expect("32 bytes are enough");
         let state = ApiState::new(store.clone(), clock.clone(), key, readiness.clone(), "test");
+        let state = match together {
+            Some(together) => state.with_shared_limits(together),
+            None => state,
+        };
         let (counted, passwords) = (Recording::default(), PlainPasswords::default());
         let settings = SiteSettings {
             session_idle: Duration::from_hours(7 * 24),
