@@ -81,12 +81,12 @@ fn opened<S>(
 }
 
 /// Passwords of one account are tried only so often, whether it exists or not: by one client, and by all.
-fn throttle<S>(site: &Site<S>, account: &str, origin: &Origin) -> Result<(), Problem> {
+async fn throttle<S>(site: &Site<S>, account: &str, origin: &Origin) -> Result<(), Problem> {
     let hash = Sha256::digest(account);
     let key = std::array::from_fn(|i| hash[i]);
     let client = origin.ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
     let now = site.api.clock.now();
-    site.shared.limits.count_account(key, client, now)
+    site.shared.limits.count_account(key, client, now).await
 }
 
 /// A password, exactly as it was sent.

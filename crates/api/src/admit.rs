@@ -34,7 +34,8 @@ pub(crate) async fn admit<S: FullStore>(
         Ok(key) => key,
         Err(problem) => return problem.into_response(),
     };
-    let counted = site.shared.limits.count(class, &key, site.api.clock.now());
+    let counting = site.shared.limits.count(class, &key, site.api.clock.now());
+    let counted = counting.await;
     let checked = counted.map_or(Ok(()), |counted| counted.allowed());
     let limited = checked.is_err();
     let mut response = match checked {

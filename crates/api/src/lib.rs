@@ -58,6 +58,7 @@ pub use routes::{full_router, openapi, public_reads, router};
 pub use site::{ClientAddress, LimitSettings, Site, SiteSettings};
 
 use pitchey_runtime::Clock;
+use ports::SharedLimits;
 use std::sync::Arc;
 
 /// What handlers share. Cheap to clone.
@@ -71,6 +72,7 @@ pub struct ApiState<S> {
     pub(crate) responses: Option<Arc<dyn Responses>>,
     pub(crate) sessions: Option<Arc<dyn SessionCache>>,
     pub(crate) cache_desk: Option<Arc<dyn ports::CacheDesk>>,
+    pub(crate) shared_limits: Option<Arc<dyn SharedLimits>>,
 }
 
 impl<S> ApiState<S> {
@@ -91,6 +93,7 @@ impl<S> ApiState<S> {
             responses: None,
             sessions: None,
             cache_desk: None,
+            shared_limits: None,
         }
     }
 
@@ -112,6 +115,15 @@ impl<S> ApiState<S> {
     pub fn with_cache_desk(self, desk: Arc<dyn ports::CacheDesk>) -> Self {
         Self {
             cache_desk: Some(desk),
+            ..self
+        }
+    }
+
+    /// The same, with changes, logins and registrations counted for all origins together.
+    #[must_use]
+    pub fn with_shared_limits(self, limits: Arc<dyn SharedLimits>) -> Self {
+        Self {
+            shared_limits: Some(limits),
             ..self
         }
     }

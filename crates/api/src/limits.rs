@@ -1,11 +1,20 @@
 //! How often a client may ask: GCRA for each class of routes, told in `RateLimit` fields.
+//!
+//! What is worth the way is counted for all origins together: changes by account, and whatever checks or
+//! hashes a password. While nobody can say how it stands there, each origin counts by itself.
 
+use crate::ports::SharedLimits;
 use crate::problem::{Kind, Problem, whole_seconds};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac as _};
 use http::{HeaderMap, HeaderValue, Method};
 use pitchey_model::UserId;
 use pitchey_resilience::{KeyedRateLimiter, Quota, Verdict};
 use pitchey_runtime::Monotonic;
+use sha2::Sha256;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// How many keys each class remembers: at some 100 bytes each, ten megabytes or so.
 const KEYS: usize = 100_000;
@@ -96,11 +105,56 @@ impl Key {
             v4 @ IpAddr::V4(_) => v4,
         })
     }
+
+    /// Adds what tells it from all others: a letter, and then so many bytes as the letter says.
+    fn write(&self, mac: &mut Hmac<Sha256>) {
+        match self {
+            Self::Address(IpAddr::V4(ip)) => {
+                mac.update(b"4");
+                mac.update(&ip.octets());
+            }
+            Self::Address(IpAddr::V6(ip)) => {
+                mac.update(b"6");
+                mac.update(&ip.octets());
+            }
+            Self::User(id) => {
+                mac.update(b"u");
+                mac.update(id.0.as_bytes());
+            }
+            Self::Account(hash) => {
+                mac.update(b"e");
+                mac.update(hash);
+            }
+            Self::AccountFrom(hash, from) => {
+                mac.update(b"f");
+                mac.update(hash);
+                from.write(mac);
+            }
+        }
+    }
+}
+
+/// Counting for all origins together, under keys that tell nobody's address or account.
+pub(crate) struct Together {
+    port: Arc<dyn SharedLimits>,
+    secret: Hmac<Sha256>,
+}
+
+impl Together {
+    pub(crate) fn new(port: Arc<dyn SharedLimits>, secret: Hmac<Sha256>) -> Self {
+        Self { port, secret }
+    }
+
+    fn name_of(&self, key: &Key) -> String {
+        let mut mac = self.secret.clone();
+        key.write(&mut mac);
+        URL_SAFE_NO_PAD.encode(&mac.finalize().into_bytes()[..16])
+    }
 }
 
 /// A limiter for each class that has a quota.
-#[derive(Debug)]
 pub(crate) struct Limits {
+    together: Option<Together>,
     read: Option<KeyedRateLimiter<Key>>,
     search: Option<KeyedRateLimiter<Key>>,
     write: Option<KeyedRateLimiter<Key>>,
@@ -119,9 +173,10 @@ pub(crate) struct Counted {
 }
 
 impl Limits {
-    pub(crate) fn new(settings: &LimitSettings) -> Self {
+    pub(crate) fn new(settings: &LimitSettings, together: Option<Together>) -> Self {
         let limiter = |quota: Option<Quota>| quota.map(|quota| KeyedRateLimiter::new(quota, KEYS));
         Self {
+            together,
             read: limiter(settings.read),
             search: limiter(settings.search),
             write: limiter(settings.write),
@@ -133,7 +188,7 @@ impl Limits {
     }
 
     /// Counts a request; `None` where there is no limit.
-    pub(crate) fn count(&self, class: Class, key: &Key, now: Monotonic) -> Option<Counted> {
+    pub(crate) async fn count(&self, class: Class, key: &Key, now: Monotonic) -> Option<Counted> {
         let limiter = match class {
             Class::Read => &self.read,
             Class::Search => &self.search,
@@ -141,12 +196,53 @@ impl Limits {
             Class::Auth => &self.auth,
             Class::Beacon => &self.beacon,
         };
-        count(limiter.as_ref(), class.name(), key, now)
+        let limiter = limiter.as_ref()?;
+        let shared = match (class, key) {
+            (Class::Auth, _) | (Class::Write, Key::User(_)) => true,
+            // What is cheap or refused anyway is not worth the way.
+            (Class::Read | Class::Search | Class::Write | Class::Beacon, _) => false,
+        };
+        let counted = if shared {
+            self.count_together(limiter, class.name(), key, now).await
+        } else {
+            count(limiter, class.name(), key, now)
+        };
+        Some(counted)
+    }
+
+    /// Counts for all origins, or for this one alone if nobody can say how it stands with the others.
+    async fn count_together(
+        &self,
+        limiter: &KeyedRateLimiter<Key>,
+        name: &'static str,
+        key: &Key,
+        now: Monotonic,
+    ) -> Counted {
+        let quota = limiter.quota();
+        let verdict = match &self.together {
+            Some(together) => {
+                let key = together.name_of(key);
+                together.port.count(name, quota, &key).await
+            }
+            None => None,
+        };
+        let Some(verdict) = verdict else {
+            return count(limiter, name, key, now);
+        };
+        if verdict.allowed {
+            // Should the others be lost, what was let through here is known.
+            limiter.check(key, now);
+        }
+        Counted {
+            name,
+            quota,
+            verdict,
+        }
     }
 
     /// Counts a check of a password of an account, whether it exists or not: first for the client, so
     /// that one who tries too often uses up nothing of its owner's.
-    pub(crate) fn count_account(
+    pub(crate) async fn count_account(
         &self,
         account: [u8; 16],
         client: IpAddr,
@@ -158,7 +254,8 @@ impl Limits {
             (&self.account, "account", own),
             (&self.account_total, "account-total", all),
         ] {
-            if let Some(counted) = count(limiter.as_ref(), name, &key, now) {
+            if let Some(limiter) = limiter {
+                let counted = self.count_together(limiter, name, &key, now).await;
                 counted.allowed()?;
             }
         }
@@ -167,16 +264,16 @@ impl Limits {
 }
 
 fn count(
-    limiter: Option<&KeyedRateLimiter<Key>>,
+    limiter: &KeyedRateLimiter<Key>,
     name: &'static str,
     key: &Key,
     now: Monotonic,
-) -> Option<Counted> {
-    limiter.map(|limiter| Counted {
+) -> Counted {
+    Counted {
         name,
         quota: limiter.quota(),
         verdict: limiter.check(key, now),
-    })
+    }
 }
 
 impl Counted {

@@ -2,6 +2,7 @@
 
 use crate::cache_desk::{CacheEntry, CacheStatus, Purge, Purged};
 use pitchey_cache::stats::KindSnapshot;
+use pitchey_resilience::{Quota, Verdict};
 use pitchey_store::intake::{AnalyticsEvent, RumSample, View};
 use secrecy::SecretString;
 use std::pin::Pin;
@@ -47,6 +48,21 @@ pub trait Passwords: Send + Sync {
         password: SecretString,
         hash: Option<SecretString>,
     ) -> Boxed<'_, Result<Verified, Busy>>;
+}
+
+/// Counting of requests for limits that several origins share.
+pub trait SharedLimits: Send + Sync {
+    /// Counts a request of `key` if the quota allows it. Those of one `name` count together, and tell
+    /// nothing of who they are by their keys.
+    ///
+    /// `None` where nobody can say at present: then an origin counts by itself. It ends within a deadline of
+    /// its own, which it costs a few times at most while what counts hangs.
+    fn count<'a>(
+        &'a self,
+        name: &'static str,
+        quota: Quota,
+        key: &'a str,
+    ) -> Boxed<'a, Option<Verdict>>;
 }
 
 /// Counting and measuring, behind the answers: it never waits, and what does not fit is dropped and

@@ -1,7 +1,7 @@
 //! What the handlers of the whole API share, beyond what the public reads need.
 
 use crate::ApiState;
-use crate::limits::Limits;
+use crate::limits::{Limits, Together};
 use crate::ports::{Counters, Passwords};
 use axum::extract::FromRef;
 use hmac::{Hmac, Mac as _};
@@ -61,11 +61,13 @@ impl<S> Site<S> {
         counters: impl Counters + 'static,
         settings: SiteSettings,
     ) -> Self {
+        let together = api.shared_limits.clone();
+        let together = together.map(|port| Together::new(port, api.cursor_key.derive("limits")));
         let shared = Shared {
             random: Box::new(random),
             passwords: Box::new(passwords),
             counters: Box::new(counters),
-            limits: Limits::new(&settings.limits),
+            limits: Limits::new(&settings.limits, together),
             csrf_key: api.cursor_key.derive("csrf"),
             viewer_key: api.cursor_key.derive("viewer"),
             settings,

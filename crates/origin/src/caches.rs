@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pitchey_api::cached::{Handler, SessionLoad};
-use pitchey_api::ports::Boxed;
+use pitchey_api::ports::{Boxed, SharedLimits};
 use pitchey_api::{CachedResponse, Problem, ResponseKind, Responses, SessionCache};
 use pitchey_cache::shared::Strength;
 use pitchey_cache::warm::Warmth;
@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::CacheConfig;
 use crate::sessions::CachedSession;
+use crate::shared_limits::RedisLimits;
 
 type Answers<S> = Cache<CachedResponse, Problem, MokaMemory<CachedResponse>, S, Tasks>;
 type Sessions<S> = Cache<CachedSession, Problem, MokaMemory<CachedSession>, S, Tasks>;
@@ -119,6 +120,18 @@ impl OriginCaches {
         match self {
             Self::Redis(caches, _) => caches.backplane.node().status(caches.tasks.now()).attached,
             Self::Alone(_) => true,
+        }
+    }
+
+    /// Where the API counts for all origins together, if they share anything.
+    pub fn limits(&self) -> Option<Arc<dyn SharedLimits>> {
+        match self {
+            Self::Redis(caches, link) => {
+                let backplane = caches.backplane.clone();
+                let clock = caches.tasks.clone();
+                Some(Arc::new(RedisLimits::new(link.clone(), backplane, clock)))
+            }
+            Self::Alone(_) => None,
         }
     }
 

@@ -22,6 +22,7 @@ pub mod relay;
 pub mod serve;
 pub mod server;
 mod sessions;
+mod shared_limits;
 pub mod signals;
 pub mod warming;
 

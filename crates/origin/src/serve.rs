@@ -92,6 +92,10 @@ pub async fn serve(
             .with_cache_desk(Arc::new(caches.clone())),
         None => api,
     };
+    let api = match caches.as_ref().and_then(OriginCaches::limits) {
+        Some(limits) => api.with_shared_limits(limits),
+        None => api,
+    };
     let limits = RequestLimits {
         timeout: config.http.request_timeout(),
         max_body_bytes: config.http.max_body_bytes,

@@ -51,7 +51,7 @@ pub(crate) async fn change_password<S: FullStore>(
     let new = fields.required_secret("new_password", MIN_PASSWORD, MAX_PASSWORD);
     let (current, new) = fields.give(current.zip(new))?;
     let actor = signed.actor();
-    throttle(&site, &actor.id.to_string(), &origin)?;
+    throttle(&site, &actor.id.to_string(), &origin).await?;
 
     let store = &site.api.store;
     let found = store

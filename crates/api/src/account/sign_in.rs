@@ -51,7 +51,7 @@ pub(crate) async fn login<S: FullStore>(
     let email = fields.required_shaped::<Email>("email");
     let password = fields.required_secret("password", 1, MAX_PASSWORD);
     let (email, password) = fields.give(email.zip(password))?;
-    throttle(&site, email.as_str(), &origin)?;
+    throttle(&site, email.as_str(), &origin).await?;
 
     let password = secret(password);
     let attempt = Attempt {

@@ -1,29 +1,83 @@
 //! How often clients may ask.
 
 use super::support::{Answer, Api, PASSWORD, Who};
+use crate::ports::{Boxed, SharedLimits};
 use crate::{ClientAddress, LimitSettings};
 use axum::body::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Method, Request};
-use pitchey_resilience::Quota;
+use pitchey_resilience::{Quota, Verdict};
 use serde_json::json;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 fn quota(burst: u32) -> Option<Quota> {
     NonZeroU32::new(burst).map(|burst| Quota::new(burst, Duration::from_secs(10)))
 }
 
+const NONE: LimitSettings = LimitSettings {
+    read: None,
+    search: None,
+    write: None,
+    auth: None,
+    account: None,
+    account_total: None,
+    beacon: None,
+};
+
 async fn limited(change: impl FnOnce(&mut LimitSettings)) -> Api {
-    let none = LimitSettings {
-        read: None,
-        search: None,
-        write: None,
-        auth: None,
-        account: None,
-        account_total: None,
-        beacon: None,
-    };
-    Api::limited(none, change).await
+    Api::limited(NONE, change).await
+}
+
+/// Counts as several origins would, or cannot be reached.
+#[derive(Default)]
+struct Elsewhere {
+    away: AtomicBool,
+    counted: Mutex<Vec<(&'static str, String)>>,
+}
+
+impl Elsewhere {
+    fn counted(&self) -> MutexGuard<'_, Vec<(&'static str, String)>> {
+        self.counted.lock().expect("nobody has panicked")
+    }
+}
+
+impl SharedLimits for Elsewhere {
+    fn count<'a>(
+        &'a self,
+        name: &'static str,
+        quota: Quota,
+        key: &'a str,
+    ) -> Boxed<'a, Option<Verdict>> {
+        let mut counted = self.counted();
+        let before = counted.iter().filter(|one| **one == (name, key.to_owned()));
+        // Somebody else has asked once already.
+        let used = u32::try_from(before.count()).expect("a few") + 1;
+        counted.push((name, key.to_owned()));
+        let allowed = used < quota.burst();
+        let verdict = Verdict {
+            allowed,
+            limit: quota.burst(),
+            remaining: quota.burst().saturating_sub(used + 1),
+            reset_after: quota.window(),
+            retry_after: if allowed {
+                Duration::ZERO
+            } else {
+                quota.interval()
+            },
+        };
+        let verdict = (!self.away.load(Ordering::Relaxed)).then_some(verdict);
+        Box::pin(std::future::ready(verdict))
+    }
+}
+
+async fn together(limits: LimitSettings) -> (Api, Arc<Elsewhere>) {
+    let elsewhere = Arc::<Elsewhere>::default();
+    let api = Api::limited_with(limits, Some(elsewhere.clone())).await;
+    (api, elsewhere)
 }
 
 async fn login(api: &Api, email: &str, password: &str) -> Answer {
@@ -164,4 +218,70 @@ async fn who_asks_too_often_learns_nothing_else() {
         let answer = api.ask(Who::Ann, Method::GET, target, &[], None).await;
         assert_eq!(answer.status.as_u16(), 200, "reading is another class");
     }
+}
+
+#[tokio::test]
+async fn changes_and_logins_are_counted_together_under_keys_that_tell_nobody() {
+    let (api, elsewhere) = together(LimitSettings {
+        read: quota(9),
+        search: quota(9),
+        write: quota(3),
+        auth: quota(9),
+        account: quota(3),
+        account_total: quota(9),
+        beacon: quota(9),
+    })
+    .await;
+    api.get("/api/pitches").await;
+    api.get("/api/search?q=film").await;
+    api.post(Who::Nobody, "/api/analytics/rum", &json!({"samples": []}))
+        .await;
+    api.post(Who::Nobody, "/api/notifications/read", &json!({}))
+        .await;
+    assert!(elsewhere.counted().is_empty(), "not worth the way");
+
+    for expected in [200, 200, 429] {
+        let answer = api
+            .post(Who::Ann, "/api/notifications/read", &json!({}))
+            .await;
+        assert_eq!(answer.status.as_u16(), expected);
+    }
+    for expected in [200, 200, 429] {
+        let answer = login(&api, "ann@example.org", PASSWORD).await;
+        assert_eq!(answer.status.as_u16(), expected);
+    }
+    let mut counted = elsewhere.counted().clone();
+    let names: Vec<_> = counted.iter().map(|(name, _)| *name).collect();
+    let one_login = ["auth", "account", "account-total"];
+    let expected = [["write"; 3], one_login, one_login];
+    assert_eq!(names[..9], *expected.as_flattened());
+    assert_eq!(names[9..], ["auth", "account"]);
+    counted.sort();
+    counted.dedup();
+    assert_eq!(counted.len(), 4, "one key for each name");
+    for (_, key) in counted {
+        let bytes = URL_SAFE_NO_PAD.decode(&key).expect("a hash in letters");
+        assert_eq!(bytes.len(), 16);
+    }
+}
+
+#[tokio::test]
+async fn what_was_counted_together_is_known_when_there_is_nobody_to_count_with() {
+    let (api, elsewhere) = together(LimitSettings {
+        write: quota(4),
+        ..NONE
+    })
+    .await;
+    let write = async || {
+        let answer = api
+            .post(Who::Ann, "/api/notifications/read", &json!({}))
+            .await;
+        answer.summary()
+    };
+    assert_eq!(write().await, "200 -");
+    elsewhere.away.store(true, Ordering::Relaxed);
+    for _ in 0..3 {
+        assert_eq!(write().await, "200 -", "its own quota");
+    }
+    assert_eq!(write().await, "429 too-many-requests");
 }

@@ -1,7 +1,7 @@
 //! An API with a few people and pitches, and a way to ask it.
 
 use crate::cache_desk::{CacheEntry, CacheStatus, Purge, Purged};
-use crate::ports::{Boxed, Busy, CacheDesk, Counters, Passwords, TooWeak, Verified};
+use crate::ports::{Boxed, Busy, CacheDesk, Counters, Passwords, SharedLimits, TooWeak, Verified};
 use crate::{
     ApiState, ClientAddress, CursorKey, LimitSettings, Readiness, RequestId, Responses, Site,
     SiteSettings, full_router, openapi,
@@ -295,15 +295,27 @@ impl Api {
         change: impl FnOnce(&mut LimitSettings),
     ) -> Self {
         change(&mut limits);
-        Self::made(limits, None).await
+        Self::made(limits, None, None).await
     }
 
     /// One whose public reads go through this cache.
     pub(super) async fn keeping(responses: Arc<dyn Responses>) -> Self {
-        Self::made(UNLIMITED, Some(responses)).await
+        Self::made(UNLIMITED, Some(responses), None).await
     }
 
-    async fn made(limits: LimitSettings, responses: Option<Arc<dyn Responses>>) -> Self {
+    /// With limits that are counted elsewhere.
+    pub(super) async fn limited_with(
+        limits: LimitSettings,
+        together: Option<Arc<dyn SharedLimits>>,
+    ) -> Self {
+        Self::made(limits, None, together).await
+    }
+
+    async fn made(
+        limits: LimitSettings,
+        responses: Option<Arc<dyn Responses>>,
+        together: Option<Arc<dyn SharedLimits>>,
+    ) -> Self {
         let (store, clock, readiness) = (
             MemStore::default(),
             ManualClock::new(),
@@ -346,6 +358,7 @@ impl Api {
         let desk = RecordingDesk::default();
         let mut state = state.with_cache_desk(Arc::new(desk.clone()));
         state.responses = responses;
+        state.shared_limits = together;
         let (counted, passwords) = (Recording::default(), PlainPasswords::default());
         let settings = SiteSettings {
             session_idle: Duration::from_hours(7 * 24),

@@ -29,6 +29,7 @@ mod replicas;
 mod search;
 mod security_doc;
 mod seed;
+mod shared_limits;
 mod store_contract;
 mod story;
 mod tiers;
