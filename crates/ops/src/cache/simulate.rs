@@ -46,12 +46,11 @@ fn threads(text: &str) -> Result<NonZeroUsize, String> {
 
 /// Plays, in a build without the feature: says how to make one.
 #[cfg(not(feature = "simulation"))]
-pub(crate) async fn run(options: Options, _: &mut Output<'_>) -> anyhow::Result<ExitCode> {
-    drop(options);
-    anyhow::bail!(
+pub(crate) fn run(_: Options, _: &mut Output<'_>) -> std::future::Ready<anyhow::Result<ExitCode>> {
+    std::future::ready(Err(anyhow::anyhow!(
         "this build has no simulation: run `cargo run --release -p pitchey-ops --features simulation -- \
          cache simulate`"
-    )
+    )))
 }
 
 #[cfg(feature = "simulation")]
