@@ -100,13 +100,28 @@ async fn writer(run: Run, mut maker: Maker) -> Result<(Vec<Written>, u64)> {
 }
 
 /// A read that got no answer, or another than it should.
-#[derive(Debug)]
 struct Failed {
     what: String,
     target: String,
     by: Life,
     begun: Duration,
     ended: Duration,
+}
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            what,
+            target,
+            by,
+            begun,
+            ended,
+        } = self;
+        write!(
+            formatter,
+            "{what} for {target} by {by:?}, from {begun:?} to {ended:?}"
+        )
+    }
 }
 
 #[derive(Default)]
@@ -163,7 +178,6 @@ async fn reader(run: Run, targets: Arc<Vec<String>>) -> Result<Readings> {
             by: door.life,
             target: number,
             begun,
-            ended,
             things,
         });
     }
@@ -426,7 +440,7 @@ async fn nobody_reads_what_is_older_than_promised_whatever_breaks() -> Result<()
             let begun = failed.begun.saturating_sub(LEASE);
             (killed || lease) && trouble.meets(begun, failed.ended)
         });
-        ensure!(excused, "{failed:?} for no reason");
+        ensure!(excused, "{failed}: for no reason");
     }
     let refused = all.failed.iter().filter(|read| read.what != "no answer");
     ensure!(
@@ -477,10 +491,10 @@ fn report(
     }
     eprintln!("failed reads: {failed:?}");
     for read in all.failed.iter().filter(|read| read.what != "no answer") {
-        eprintln!("  {read:?}");
+        eprintln!("  {read}");
     }
     for trouble in troubles {
-        let took = trouble.ended - trouble.begun;
+        let took = trouble.ended.saturating_sub(trouble.begun);
         eprintln!("  at {:?} for {took:?}: {}", trouble.begun, trouble.what);
     }
     let lags = [
