@@ -30,7 +30,6 @@ pub(crate) struct Seen {
     pub(crate) by: Life,
     pub(crate) target: usize,
     pub(crate) begun: Duration,
-    pub(crate) ended: Duration,
     /// The things that it showed, in these versions.
     pub(crate) things: Vec<(usize, u32)>,
 }
@@ -117,7 +116,7 @@ pub(crate) fn judge(written: &[Written], seen: &[Seen], troubles: &[Trouble]) ->
 impl Verdict {
     /// A read that does not show a change that was answered before.
     fn compare(&mut self, change: &Written, read: &Seen, version: u32, troubles: &[Trouble]) {
-        let after_answer = read.begun - change.ended;
+        let after_answer = read.begun.saturating_sub(change.ended);
         let told = change.ended.max(change.delivered);
         let after_told = read.begun.saturating_sub(told);
         let met = |trouble: &&Trouble| trouble.meets(change.begun, read.begun);
@@ -178,7 +177,6 @@ fn old_read(by: Life, begun_ms: u64, delivered_ms: u64) -> Verdict {
         by,
         target: 0,
         begun: ms(begun_ms),
-        ended: ms(begun_ms + 1),
         things: vec![(1, 1), (7, 1)],
     };
     let trouble = Trouble {

@@ -27,7 +27,8 @@ const EDIT_PAUSE_MS: u64 = 50;
 const BROKEN_MS: (u64, u64) = (200, 2_500);
 const WELL_MS: (u64, u64) = (100, 500);
 
-/// The longest that a reader waits for a load of an origin that was killed at it: its lease.
+/// How long a lease lasts at most that nobody can give back any more: its origin was killed, or its way to
+/// Redis was. Readers of that key through others may wait for so long that they are told 503.
 const LEASE: Duration = Duration::from_secs(6);
 
 /// The time of a run, and its end.
@@ -99,13 +100,28 @@ async fn writer(run: Run, mut maker: Maker) -> Result<(Vec<Written>, u64)> {
 }
 
 /// A read that got no answer, or another than it should.
-#[derive(Debug)]
 struct Failed {
     what: String,
     target: String,
     by: Life,
     begun: Duration,
     ended: Duration,
+}
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            what,
+            target,
+            by,
+            begun,
+            ended,
+        } = self;
+        write!(
+            formatter,
+            "{what} for {target} by {by:?}, from {begun:?} to {ended:?}"
+        )
+    }
 }
 
 #[derive(Default)]
@@ -162,7 +178,6 @@ async fn reader(run: Run, targets: Arc<Vec<String>>) -> Result<Readings> {
             by: door.life,
             target: number,
             begun,
-            ended,
             things,
         });
     }
@@ -418,12 +433,20 @@ async fn nobody_reads_what_is_older_than_promised_whatever_breaks() -> Result<()
         verdict.broken[..verdict.broken.len().min(10)].join("\n")
     );
     for failed in &all.failed {
-        let killed = troubles.iter().any(|trouble| {
+        let excused = troubles.iter().any(|trouble| {
+            let killed = trouble.what.starts_with("OriginKilled");
+            // Nobody knows of the others whether it was for a lease; so they are to be few.
+            let lease = trouble.of_redis && failed.what.starts_with("503");
             let begun = failed.begun.saturating_sub(LEASE);
-            trouble.what.starts_with("OriginKilled") && trouble.meets(begun, failed.ended)
+            (killed || lease) && trouble.meets(begun, failed.ended)
         });
-        ensure!(killed, "{failed:?} while no origin was killed");
+        ensure!(excused, "{failed}: for no reason");
     }
+    let refused = all.failed.iter().filter(|read| read.what != "no answer");
+    ensure!(
+        refused.count() * 50 <= reads,
+        "too many readers were refused"
+    );
     // It was a run worth the name.
     let kills = |origin: bool| {
         let is_kill = |broken: &&Broken| broken.is_kill_of_origin() == origin;
@@ -440,9 +463,9 @@ async fn nobody_reads_what_is_older_than_promised_whatever_breaks() -> Result<()
             .sum()
     };
     ensure!(reads >= 500 && writes >= 50, "too little happened");
-    ensure!(count("HIT memory") >= 100 && count("HIT redis") >= 10 && count("MISS") >= 50);
+    ensure!(count("HIT memory") >= 100 && count("HIT redis") > 0 && count("MISS") >= 50);
     ensure!(left > 0 && left < writes, "both ways of an invalidation");
-    ensure!(verdict.compared_same >= 100 && verdict.compared >= 2 * verdict.compared_same / 2);
+    ensure!(verdict.compared_same >= 100 && verdict.compared > verdict.compared_same);
     Ok(())
 }
 
@@ -467,8 +490,11 @@ fn report(
         *failed.entry(&read.what).or_default() += 1;
     }
     eprintln!("failed reads: {failed:?}");
+    for read in all.failed.iter().filter(|read| read.what != "no answer") {
+        eprintln!("  {read}");
+    }
     for trouble in troubles {
-        let took = trouble.ended - trouble.begun;
+        let took = trouble.ended.saturating_sub(trouble.begun);
         eprintln!("  at {:?} for {took:?}: {}", trouble.begun, trouble.what);
     }
     let lags = [

@@ -80,6 +80,10 @@ impl Client {
         }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) async fn get(&self, target: &str, headers: &[(&str, &str)]) -> Result<Answer> {
         self.send(Method::GET, target, headers, None).await
     }
