@@ -82,7 +82,11 @@ impl PgStore {
         let Raised { tags, rows } = raised;
         let acknowledged = async {
             // Without the position a cache might be filled from a replica that has not seen the change.
-            let position = self.written_position().await.ok()?;
+            let Ok(position) = self.written_position().await else {
+                // Nor is it acknowledged without one; but what this process itself keeps must go.
+                told.invalidate(tags, None).await;
+                return None;
+            };
             let acknowledged = told.invalidate(tags, position).await;
             Some(acknowledged).filter(|acknowledged| *acknowledged)
         };

@@ -299,6 +299,24 @@ impl<R: Runtime> RedisLink<R> {
         self.send(None, call).await
     }
 
+    /// Sends a call whose answer nobody waits for, if there is a connection: behind what was sent on it
+    /// before, so that a server that hangs does both when it goes on.
+    pub(crate) fn run_behind(&self, script: &'static Script, call: Cmd) {
+        let mut connection = match &*self.state() {
+            State::Connected(connected) => connected.connection.clone(),
+            State::Away(_) => return,
+        };
+        let Ok(tasks) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let runtime = self.inner.runtime.clone();
+        let patience = self.inner.config.connect_timeout;
+        tasks.spawn(async move {
+            let asking = query::<Value>(Some(script), &call, &mut connection);
+            let _ = timeout(&runtime, patience, asking).await;
+        });
+    }
+
     async fn send<T: FromRedisValue>(
         &self,
         script: Option<&Script>,

@@ -15,6 +15,28 @@ use crate::link::{RedisLink, digits, within};
 use crate::refusal::{is_full, not_understood};
 use crate::scripts::{BEAT, FILL, INVALIDATE, LOOKUP, RELEASE, SWEEP};
 
+/// Lookups whose answer is not there yet. If nobody waits for it any more, the leases that it will grant
+/// are given back: else whoever asks for their keys would wait until they have run out.
+struct Unanswered<'a, R: Runtime> {
+    link: &'a RedisLink<R>,
+    lookups: &'a [Lookup],
+    tokens: &'a [Token],
+    answered: bool,
+}
+
+impl<R: Runtime> Drop for Unanswered<'_, R> {
+    fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        let mut call = self.link.script(&RELEASE);
+        for (lookup, token) in self.lookups.iter().zip(self.tokens) {
+            call.arg(lookup.key.as_bytes()).arg(token.0);
+        }
+        self.link.run_behind(&RELEASE, call);
+    }
+}
+
 /// How many tags an entry may have.
 pub const MAX_TAGS: usize = 256;
 
@@ -92,7 +114,16 @@ impl<R: Runtime> RedisShared<R> {
                 .arg(millis(lookup.keep));
             add_names(&mut call, &lookup.tags);
         }
-        let answer: Value = self.link.run(&LOOKUP, &call).await?;
+        let mut unanswered = Unanswered {
+            link: &self.link,
+            lookups,
+            tokens: &tokens,
+            answered: false,
+        };
+        let outcome = self.link.run(&LOOKUP, &call).await;
+        unanswered.answered = !matches!(outcome, Err(SharedError::Timeout));
+        drop(unanswered);
+        let answer: Value = outcome?;
         let found = read_found(answer, &tokens)?;
         if found.len() == lookups.len() {
             Ok(found)

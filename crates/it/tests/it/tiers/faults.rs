@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pitchey_cache::shared::{Filled, Shared as _, SharedError, Strength};
+use pitchey_cache::shared::{Filled, Granted, Shared as _, SharedError, Strength};
 use pitchey_cache::{Epoch, Position};
 use pitchey_testkit::OwnedRedis;
 use rustix::process::{Pid, Signal, kill_process};
@@ -159,6 +159,32 @@ async fn a_server_that_hangs_costs_its_timeout_until_it_is_given_up() {
     );
     signal(&redis, Signal::CONT);
     answers_again(&tier).await;
+}
+
+#[tokio::test]
+async fn a_lease_that_is_granted_too_late_is_given_back() {
+    let mut redis = owned().await;
+    let tier = Tier::open(&redis.url(), Duration::from_millis(200));
+    tier.link.connected().await;
+    answers_again(&tier).await;
+    for (key, drops) in [("late", false), ("dropped", true)] {
+        redis.pause().expect("it runs");
+        let asked = tier.lookup(key);
+        if drops {
+            let asking = tokio::time::timeout(Duration::from_millis(20), asked);
+            asking.await.expect_err("it hangs");
+        } else {
+            let late = asked.await.expect_err("it hangs");
+            assert!(matches!(late, SharedError::Timeout), "{late}");
+        }
+        redis.resume().expect("it runs");
+        // Leases of these lookups last for ten minutes.
+        eventually("the lease is free", async || {
+            let found = tier.lookup(key).await;
+            found.is_ok_and(|found| matches!(found.lease, Granted::Ours(_)))
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
