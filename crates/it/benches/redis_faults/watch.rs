@@ -14,7 +14,6 @@ const EVERY: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Figures {
     pub(crate) attached: bool,
-    pub(crate) reattached: u64,
     pub(crate) timeouts: u64,
     pub(crate) opened: u64,
     pub(crate) closed: u64,
@@ -34,7 +33,6 @@ impl Figures {
         };
         Ok(Self {
             attached: sum("cache_attached ", "") == 1,
-            reattached: sum("cache_follower_reattach_total{", ""),
             timeouts: sum("redis_timeouts_total ", ""),
             opened: sum("cache_breaker_transitions_total{", "to=\"open\""),
             closed: sum("cache_breaker_transitions_total{", "to=\"closed\""),
@@ -114,8 +112,7 @@ impl Course {
             |from: Instant, at: Instant| at.saturating_duration_since(from).as_secs_f64() * 1000.0;
         let cut_off = since
             .clone()
-            .filter(|(_, now)| !now.attached)
-            .last()
+            .rfind(|(_, now)| !now.attached)
             .map(|(at, _)| *at);
         let again = cut_off.and_then(|cut_off| {
             let later = since

@@ -63,8 +63,8 @@ fn every_problem_of_every_layer_is_reported_at_once() {
       database.max_connections: "many" is not a whole number above or at zero (wrong.toml)
       log.format: "xml" is none of json, pretty (wrong.toml)
       cursor.key: is not text (wrong.toml)
-      cache: no such section, there are counters, cursor, database, duties, http, limits, log, metrics, overload, passwords, sessions (wrong.toml)
-      level: no such section, there are counters, cursor, database, duties, http, limits, log, metrics, overload, passwords, sessions (PITCHEY_LEVEL)
+      cache.size: no such key, there are url, alone, prefix, memory_mib, timeout_ms, silence_ms, warm, pitch_detail, pitch_list, search, user_profile, session (wrong.toml)
+      level: no such section, there are cache, counters, cursor, database, duties, http, limits, log, metrics, overload, passwords, sessions (PITCHEY_LEVEL)
       http.max_connections: 0 is not between 1 and 1000000
       database.url: does not start with postgres://
       database.tls_ca_file needs tls = "verify-full"
@@ -288,6 +288,25 @@ fn the_effective_configuration_is_a_file_without_secrets() {
     scores_interval_ms = 60000
     statistics_interval_ms = 600000
     timeout_ms = 300000
+
+    [cache]
+    url = ""
+    alone = false
+    prefix = "pitchey:"
+    memory_mib = 256
+    timeout_ms = 50
+    silence_ms = 1000
+    warm = true
+
+    [cache.pitch_detail]
+
+    [cache.pitch_list]
+
+    [cache.search]
+
+    [cache.user_profile]
+
+    [cache.session]
     "#);
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), &text).expect("written");
