@@ -1,6 +1,6 @@
 //! What operators see of the caches and do to them: `/api/cache/…`, for admins.
 //!
-//! What the caches are is behind the port [`CacheDesk`](crate::ports::CacheDesk); warming goes through the
+//! What the caches are is behind the port [`CacheDesk`]; warming goes through the
 //! API's own public reads, as anybody's question would.
 
 mod warming;

@@ -1,8 +1,8 @@
 //! Answers that anyone may read, from the cache: ready to be sent, under the tags of what they are made of.
 //!
-//! The layer [`cached`] stands between the handlers of the public reads and everything else. Its key is the
+//! The layer `cached` stands between the handlers of the public reads and everything else. Its key is the
 //! address in one spelling; what it keeps is the handler's answer, whatever coding a client asks for.
-//! What must not be old for one who wrote is decided by invalidation: a handler names in [`Tags`] what its
+//! What must not be old for one who wrote is decided by invalidation: a handler names in `Tags` what its
 //! answer is made of, and whatever changes any of it raises the tag before it is acknowledged.
 
 use crate::finish::page_of;

@@ -128,7 +128,8 @@ async fn coalesce(places: usize, requests: usize, more: &[(&str, &str)]) -> Resu
     let of = |status: &str| statuses.get(status).copied().unwrap_or_default();
     assert_eq!(statuses.values().sum::<usize>(), requests);
     assert_eq!(of("origin"), 1, "one has loaded it");
-    assert!(of("coalesced") >= requests / 10, "many have waited for it");
+    // The front door lets 24 to 64 in at once; the others wait in front of it, and find it in memory then.
+    assert!(of("coalesced") >= 20, "many have waited for it");
     Ok(())
 }
 
