@@ -15,9 +15,6 @@ use crate::node::Begin;
 use crate::shared::{Fill, Lookup, Meta, Shared, Stored, Wish};
 use crate::stamp::{Lease, Position, Stamp, millis};
 
-/// A lease lasts this much longer than the longest load.
-const LEASE_SLACK: Duration = Duration::from_secs(1);
-
 /// Tags are remembered for this much longer than the entries that carry them.
 const TAG_SLACK: Duration = Duration::from_mins(1);
 
@@ -43,7 +40,7 @@ where
         Lookup {
             key: key.into(),
             wish,
-            lease: policy.hard_timeout + LEASE_SLACK,
+            lease: policy.lease(),
             tags,
             keep: ends + TAG_SLACK,
         }

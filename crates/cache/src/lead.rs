@@ -431,10 +431,12 @@ where
         );
         let entry = Arc::new(entry);
         let mut keeps = fits;
-        if let Some(Granting { lease, .. }) = lease {
+        if let Some(granting) = lease {
+            let lease = granting.lease;
             if let Some(payload) = payload {
                 match self.fill(lease, tags, meta, payload).await {
                     Ok(Filled::Stored) => {}
+                    Ok(Filled::LeaseLost) if self.is_overdue(&granting) => keeps = false,
                     Ok(_) if last => keeps = false,
                     Ok(_) => {
                         self.count(Counter::FillRefused);
@@ -459,6 +461,14 @@ where
             self.count(Counter::EarlyRefresh);
         }
         Step::Done(Ok(Answer::new(entry, From::Source, State::Fresh)))
+    }
+
+    /// Whether a lease was lost because its time is over, and not because the key was removed: loading
+    /// again would take as long.
+    fn is_overdue(&self, granting: &Granting) -> bool {
+        let held = self.now().since(granting.asked);
+        let removals = self.inner.backplane.node().removals();
+        held >= self.state().policy.lease() && removals == self.removals
     }
 
     async fn fill(

@@ -147,7 +147,7 @@
 //! not keep what has more than [`MAX_TAGS`] tags, or a key longer than [`MAX_KEY`]. A removal of keys that
 //! was not acknowledged holds in this node's memory alone, and is to be tried again; only tags make a node
 //! distrust the shared tier. If the node that holds a lease dies, the others wait until the lease has
-//! expired, a second after the longest load, or give up.
+//! expired, which is after half of the longest load: then one of them loads.
 
 mod answer;
 mod backplane;

@@ -110,6 +110,13 @@ impl Policy {
         );
     }
 
+    /// How long the right to load lasts. Half of the longest load: should whoever holds it be gone, one who
+    /// waits still has the other half for a load of its own. What takes longer than this is loaded by one
+    /// more node at a time, and is not kept.
+    pub(crate) fn lease(&self) -> Duration {
+        self.hard_timeout / 2
+    }
+
     /// How long an entry is fresh for those who have both tiers, or memory alone.
     pub(crate) fn fresh_with(&self, shared: bool) -> Duration {
         if shared && !self.shared.is_zero() {

@@ -87,8 +87,8 @@ pub struct Lookup {
     pub key: Box<str>,
     /// When to grant a lease.
     pub wish: Wish,
-    /// How long a lease lasts: longer than the longest load. A lease also makes the numbers of these
-    /// tags known, so that they count as not raised since.
+    /// How long a lease lasts. A lease also makes the numbers of these tags known, so that they count as
+    /// not raised since.
     pub lease: Duration,
     /// The tags that are known before the load.
     pub tags: Vec<Box<str>>,

@@ -1,6 +1,6 @@
 //! One load, however many ask.
 
-use super::bed::{Bed, from_source, ms, policy, secs, served};
+use super::bed::{Bed, from_shared, from_source, ms, policy, secs, served};
 use crate::answer::From;
 use crate::policy::Policy;
 use crate::stats::Counter;
@@ -90,23 +90,50 @@ fn when_the_leaders_node_dies_one_other_node_loads_once_the_lease_has_ended() {
     bed.kill(&peers[0]);
     bed.settle();
     assert_eq!(bed.tier.leases(), 1, "a dead node gives nothing back");
-    bed.advance(secs(2));
     let readers: Vec<_> = peers[1..]
         .iter()
         .flat_map(|peer| (0..10).map(|_| bed.begin(peer.get("page/1", &origin))))
         .collect();
-    bed.advance(secs(3));
+    bed.advance(secs(2));
     assert_eq!(
         origin.loads(),
         1,
-        "the lease lasts a second longer than a load may"
+        "the lease lasts for half of the longest load"
     );
-    bed.advance(secs(2));
+    bed.advance(secs(1));
     for reader in readers {
         assert_eq!(served(reader.output()).0, "one");
     }
     assert_eq!(origin.loads(), 2);
     assert!(peers[1..].iter().all(|peer| peer.cache.in_flight() == 0));
+}
+
+#[test]
+fn a_load_that_outlasts_its_lease_is_given_out_and_another_node_loads_meanwhile() {
+    let bed = Bed::new();
+    let (slow, other) = (bed.peer(policy()), bed.peer(policy()));
+    let (late, quick) = (bed.origin("late"), bed.origin("quick"));
+    late.takes(secs(4));
+    quick.takes(ms(100));
+    let first = bed.begin(slow.get("page/1", &late));
+    bed.advance(secs(1));
+    let second = bed.begin(other.get("page/1", &quick));
+    bed.advance(secs(2));
+    assert_eq!(served(second.output()).0, "quick");
+    bed.advance(secs(1));
+    assert_eq!(served(first.output()), from_source("late"));
+    assert_eq!(
+        (late.loads(), quick.loads()),
+        (1, 1),
+        "what came late is not loaded again"
+    );
+    let third = bed.begin(slow.get("page/1", &late));
+    bed.settle();
+    assert_eq!(
+        served(third.output()),
+        from_shared("quick"),
+        "what came late is not kept"
+    );
 }
 
 #[test]

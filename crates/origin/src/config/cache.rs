@@ -87,6 +87,9 @@ const SEARCH: Defaults = [15, 180, 300, 30, 600, 10];
 const USER_PROFILE: Defaults = [60, 300, 3600, 300, 3600, 10];
 const SESSION: Defaults = [10, 60, 60, 0, 0, 5];
 
+/// How long finding a session may take.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(2);
+
 impl KindConfig {
     fn policy(self, defaults: Defaults) -> Policy {
         let given = [
@@ -141,6 +144,9 @@ impl CacheConfig {
             strict: true,
             unverified: Unverified::Load,
             early_refresh: 0.0,
+            // Found by its key or not at all; and one who writes waits for it first.
+            hard_timeout: SESSION_TIMEOUT,
+            soft_timeout: SESSION_TIMEOUT,
             ..self.session.policy(SESSION)
         }
     }
