@@ -173,7 +173,8 @@ where
                     None
                 }
                 Consulted::Elsewhere => return Step::Leave,
-                Consulted::Again if last => return Step::Done(self.fail(GetError::Timeout)),
+                // Changed faster than it can be looked at: the source is asked.
+                Consulted::Again if last => None,
                 Consulted::Again => return Step::Again,
                 Consulted::TimedOut => return Step::Done(self.fail(GetError::Timeout)),
             },

@@ -162,3 +162,24 @@ fn alone_an_invalidation_is_done_when_it_returns() {
         from_memory("new")
     );
 }
+
+#[test]
+fn a_reader_of_what_is_changed_all_the_time_gets_an_answer() {
+    let bed = Bed::new();
+    let (here, there) = (bed.peer(policy()), bed.peer(policy()));
+    let origin = bed.origin("one").tagged(&["pitch:1"], &[]);
+    bed.run(there.get("page/1", &origin)).expect("loaded");
+    here.asks.answers_take(ms(10));
+    let reader = bed.begin(here.get("page/1", &origin));
+    bed.settle();
+    for _ in 0..4 {
+        assert!(!reader.has_ended());
+        // While what is valid is on its way to the reader.
+        bed.run(there.invalidate("pitch:1", Strength::Hard))
+            .expect("acknowledged");
+        bed.run(there.get("page/1", &origin)).expect("loaded");
+        bed.advance(ms(10));
+    }
+    bed.settle();
+    assert_eq!(served(reader.output()), from_source("one"));
+}
