@@ -1,7 +1,7 @@
 //! Log lines: one JSON object or one readable line per event, on standard error.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::io;
+use std::io::{self, BufWriter};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// Lines that wait for a slow reader of standard error. What does not fit is dropped and counted:
 /// a stuck log collector must not stop the process.
 const QUEUED_LINES: usize = 8192;
+
+/// Lines that wait together are written together, up to so many bytes; nothing is held back for it.
+const WRITTEN_BYTES: usize = 1 << 16;
 
 /// The `log` section of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +83,7 @@ pub fn init(config: &LogConfig) -> Result<LogGuard, LogError> {
         .lossy(true)
         .buffered_lines_limit(QUEUED_LINES)
         .thread_name("log")
-        .finish(io::stderr());
+        .finish(BufWriter::with_capacity(WRITTEN_BYTES, io::stderr()));
     let writer = QueueWriter::new(writer);
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
