@@ -310,7 +310,8 @@ where
         };
         let failed =
             |rows: usize| metrics::counter!(FAILURES, "kind" => name).increment(rows as u64);
-        match timeout(&self.runtime, ROUND_TIMEOUT, round).await {
+        // Boxed: with all that a delivery holds within, the optimised build finds no end to its layout.
+        match timeout(&self.runtime, ROUND_TIMEOUT, Box::pin(round)).await {
             Ok(Ok(round)) => {
                 metrics::counter!(DELIVERED, "kind" => name).increment(round.delivered as u64);
                 let left = round.taken.saturating_sub(round.delivered);
