@@ -16,7 +16,6 @@ use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use http::{HeaderMap, Method, Uri, header};
 use pitchey_store::FullStore;
-use std::net::{IpAddr, Ipv4Addr};
 
 pub(crate) async fn admit<S: FullStore>(
     State(site): State<Site<S>>,
@@ -64,10 +63,7 @@ async fn key<S: FullStore>(
     {
         return Ok(Key::User(session.actor.id));
     }
-    let address = parts.extensions.get::<ClientAddress>();
-    Ok(Key::address(
-        address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.0),
-    ))
+    Ok(Key::of(parts.extensions.get::<ClientAddress>()))
 }
 
 async fn same_origin<S: FullStore>(site: &Site<S>, parts: &mut Parts) -> Result<(), Problem> {

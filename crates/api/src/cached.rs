@@ -13,7 +13,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use pitchey_cache::{Answer, GetError, Load, Loaded, Source, State as Freshness, Value};
 use pitchey_model::event::Tag;
 use pitchey_model::{Genre, PitchCard, PitchId, WalPosition};
@@ -23,6 +23,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ports::Boxed;
+
+const X_CACHE_STATUS: HeaderName = HeaderName::from_static("x-cache-status");
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// The kinds of answers that are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,9 +60,32 @@ impl ResponseKind {
     }
 }
 
+/// The routes whose answers are kept. Those without a parameter come first, as they are matched first.
+const KEPT: [(&str, ResponseKind); 7] = [
+    ("/api/pitches", ResponseKind::PitchList),
+    ("/api/pitches/trending", ResponseKind::PitchList),
+    ("/api/pitches/new", ResponseKind::PitchList),
+    ("/api/pitches/public", ResponseKind::PitchList),
+    ("/api/search", ResponseKind::Search),
+    ("/api/pitches/{id}", ResponseKind::PitchDetail),
+    ("/api/users/{username}", ResponseKind::UserProfile),
+];
+
+/// The route of a path, if its answers may be kept. It may be another route that looks like it, whose
+/// answers are not: nothing is kept under their keys.
+pub(crate) fn kept_route(path: &str) -> Option<(&'static str, ResponseKind)> {
+    let matches = |route: &str| match route.split_once('{') {
+        None => path == route,
+        Some((before, _)) => path
+            .strip_prefix(before)
+            .is_some_and(|value| !value.is_empty() && !value.contains('/')),
+    };
+    KEPT.into_iter().find(|(route, _)| matches(route))
+}
+
 /// A cached answer: a page, or that there is nothing.
 #[derive(Debug)]
-pub struct CachedResponse(Option<Arc<Page>>);
+pub struct CachedResponse(pub(crate) Option<Arc<Page>>);
 
 impl Value for CachedResponse {
     const SCHEMA: u16 = 1;
@@ -251,11 +277,19 @@ impl Cached {
     }
 }
 
+/// What somebody who looked just now has found in memory.
+#[derive(Clone)]
+pub(crate) struct Looked(pub(crate) Option<Answer<CachedResponse>>);
+
 /// Marks a request that comes from the warming plan.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Warming;
 
-pub(crate) async fn cached(State(cached): State<Cached>, request: Request, next: Next) -> Response {
+pub(crate) async fn cached(
+    State(cached): State<Cached>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let Some(responses) = &cached.responses else {
         return next.run(request).await;
     };
@@ -263,8 +297,14 @@ pub(crate) async fn cached(State(cached): State<Cached>, request: Request, next:
         return next.run(request).await;
     };
     let warms = request.extensions().get::<Warming>().is_some();
-    if !warms && let Some(answer) = responses.hit(kind, &key) {
-        return respond(&answer, &*cached.clock);
+    if !warms {
+        let found = match request.extensions_mut().remove() {
+            Some(Looked(found)) => found,
+            None => responses.hit(kind, &key),
+        };
+        if let Some(answer) = found {
+            return respond(&answer, &*cached.clock);
+        }
     }
     let handler = Handler {
         kind,
@@ -306,13 +346,21 @@ fn respond(answer: &Answer<CachedResponse>, clock: &(impl Clock + ?Sized)) -> Re
             response
         }
     };
-    let headers = response.headers_mut();
-    let (short, long) = status(answer, clock);
-    headers.insert("x-cache-status", HeaderValue::from_static(short));
-    if let Ok(long) = HeaderValue::try_from(long) {
-        headers.insert("cache-status", long);
-    }
+    tell(answer, clock, response.headers_mut());
     response
+}
+
+/// Says in the headers where the answer came from.
+pub(crate) fn tell(
+    answer: &Answer<CachedResponse>,
+    clock: &(impl Clock + ?Sized),
+    headers: &mut HeaderMap,
+) {
+    let (short, long) = status(answer, clock);
+    headers.insert(X_CACHE_STATUS, HeaderValue::from_static(short));
+    if let Ok(long) = HeaderValue::try_from(long) {
+        headers.insert(CACHE_STATUS, long);
+    }
 }
 
 /// Where the answer came from, in a word and as of RFC 9211.
@@ -350,16 +398,13 @@ fn key_of(request: &Request) -> Option<(ResponseKind, String)> {
         return None;
     }
     let route = request.extensions().get::<MatchedPath>()?;
-    let kind = match route.as_str() {
-        "/api/pitches" | "/api/pitches/trending" | "/api/pitches/new" | "/api/pitches/public" => {
-            ResponseKind::PitchList
-        }
-        "/api/pitches/{id}" => ResponseKind::PitchDetail,
-        "/api/search" => ResponseKind::Search,
-        "/api/users/{username}" => ResponseKind::UserProfile,
-        _ => return None,
-    };
-    let uri = request.uri();
+    let mut kept = KEPT.into_iter();
+    let (_, kind) = kept.find(|(known, _)| *known == route.as_str())?;
+    Some((kind, key(kind, request.uri())))
+}
+
+/// The one key of an address.
+pub(crate) fn key(kind: ResponseKind, uri: &Uri) -> String {
     let mut key = String::with_capacity(96);
     key.push_str(kind.name());
     key.push(':');
@@ -379,7 +424,7 @@ fn key_of(request: &Request) -> Option<(ResponseKind, String)> {
             key.push_str(query);
         }
     }
-    Some((kind, key))
+    key
 }
 
 /// The tags that the address of an answer tells, before its handler is asked.

@@ -24,6 +24,7 @@ mod health;
 mod limits;
 mod listing;
 mod manage;
+mod memory_reads;
 mod money;
 mod notifications;
 mod once;
@@ -52,6 +53,7 @@ pub use cache_desk::{
 pub use cached::{CachedResponse, ResponseKind, Responses, SessionCache};
 pub use cursor::CursorKey;
 pub use health::Readiness;
+pub use memory_reads::MemoryReads;
 pub use priority::priority_of;
 pub use problem::{Problem, RequestId};
 pub use routes::{full_router, openapi, public_reads, router};

@@ -5,6 +5,7 @@
 
 use crate::ports::SharedLimits;
 use crate::problem::{Kind, Problem, whole_seconds};
+use crate::site::ClientAddress;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac as _};
@@ -13,7 +14,7 @@ use pitchey_model::UserId;
 use pitchey_resilience::{KeyedRateLimiter, Quota, Verdict};
 use pitchey_runtime::Monotonic;
 use sha2::Sha256;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 /// How many keys each class remembers: at some 100 bytes each, ten megabytes or so.
@@ -96,6 +97,11 @@ pub(crate) enum Key {
 }
 
 impl Key {
+    /// Of a client, or of all those whose address nobody has told.
+    pub(crate) fn of(client: Option<&ClientAddress>) -> Self {
+        Self::address(client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |client| client.0))
+    }
+
     pub(crate) fn address(ip: IpAddr) -> Self {
         Self::Address(match ip.to_canonical() {
             IpAddr::V6(ip) => {
@@ -187,8 +193,7 @@ impl Limits {
         }
     }
 
-    /// Counts a request; `None` where there is no limit.
-    pub(crate) async fn count(&self, class: Class, key: &Key, now: Monotonic) -> Option<Counted> {
+    fn limiter(&self, class: Class) -> Option<&KeyedRateLimiter<Key>> {
         let limiter = match class {
             Class::Read => &self.read,
             Class::Search => &self.search,
@@ -196,7 +201,18 @@ impl Limits {
             Class::Auth => &self.auth,
             Class::Beacon => &self.beacon,
         };
-        let limiter = limiter.as_ref()?;
+        limiter.as_ref()
+    }
+
+    /// Counts a request of a class that each origin counts by itself; `None` where there is no limit.
+    pub(crate) fn count_here(&self, class: Class, key: &Key, now: Monotonic) -> Option<Counted> {
+        let limiter = self.limiter(class)?;
+        Some(count(limiter, class.name(), key, now))
+    }
+
+    /// Counts a request; `None` where there is no limit.
+    pub(crate) async fn count(&self, class: Class, key: &Key, now: Monotonic) -> Option<Counted> {
+        let limiter = self.limiter(class)?;
         let shared = match (class, key) {
             (Class::Auth, _) | (Class::Write, Key::User(_)) => true,
             // What is cheap or refused anyway is not worth the way.

@@ -10,8 +10,14 @@
 //!
 //! One middleware runs all of it. As one per concern it would cost an allocation or two each, and
 //! the order would be spread over the file that builds the router.
+//!
+//! In front of all that stands [`Front`]: public reads whose answers are in memory get their id, are observed
+//! and told like the others, and need nothing of the rest.
 
+use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -19,13 +25,16 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+use axum::routing::future::RouteFuture;
+use futures::future::Either;
 use http::Request;
 use ipnet::IpNet;
-use pitchey_api::{ClientAddress, Problem, RequestId, priority_of};
+use pitchey_api::{ClientAddress, MemoryReads, Problem, RequestId, priority_of};
 use pitchey_resilience::Deadline;
 use pitchey_runtime::{Clock as _, SystemRuntime};
-use pitchey_store_pg::RequestScope;
+use pitchey_store_pg::{DatabaseUsage, RequestScope};
 use pitchey_telemetry::HttpMetrics;
+use tower::Service;
 use tracing::Instrument as _;
 
 mod access_log;
@@ -62,6 +71,23 @@ pub struct PipelineSettings {
     pub database_time: bool,
 }
 
+/// The router behind the pipeline, and in front of it what is in memory.
+pub struct Front<S> {
+    pipeline: Arc<Pipeline>,
+    reads: MemoryReads<S>,
+    router: Router,
+}
+
+impl<S: Clone> Clone for Front<S> {
+    fn clone(&self) -> Self {
+        Self {
+            pipeline: self.pipeline.clone(),
+            reads: self.reads.clone(),
+            router: self.router.clone(),
+        }
+    }
+}
+
 struct Pipeline {
     database_time: bool,
     trusted_proxies: Vec<IpNet>,
@@ -78,16 +104,101 @@ pub fn layer(
     door: Arc<FrontDoor<SystemRuntime>>,
     runtime: SystemRuntime,
 ) -> Router {
-    let pipeline = Pipeline {
-        limits: settings.limits,
-        trusted_proxies: settings.trusted_proxies,
-        database_time: settings.database_time,
-        runtime,
-        metrics: Arc::new(HttpMetrics::new()),
-        door,
-    };
-    // A layer of the router, not a service around it, so that the matched route is known.
-    router.layer(from_fn_with_state(Arc::new(pipeline), handle))
+    wrap(router, Pipeline::new(settings, door, runtime))
+}
+
+/// The same, with what is in memory in front of it.
+pub fn front<S>(
+    router: Router,
+    reads: MemoryReads<S>,
+    settings: PipelineSettings,
+    door: Arc<FrontDoor<SystemRuntime>>,
+    runtime: SystemRuntime,
+) -> Front<S> {
+    let pipeline = Pipeline::new(settings, door, runtime);
+    Front {
+        router: wrap(router, pipeline.clone()),
+        pipeline,
+        reads,
+    }
+}
+
+/// A layer of the router, not a service around it, so that the matched route is known.
+fn wrap(router: Router, pipeline: Arc<Pipeline>) -> Router {
+    router.layer(from_fn_with_state(pipeline, handle))
+}
+
+impl Pipeline {
+    fn new(
+        settings: PipelineSettings,
+        door: Arc<FrontDoor<SystemRuntime>>,
+        runtime: SystemRuntime,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            limits: settings.limits,
+            trusted_proxies: settings.trusted_proxies,
+            database_time: settings.database_time,
+            runtime,
+            metrics: Arc::new(HttpMetrics::new()),
+            door,
+        })
+    }
+
+    /// Tells a request whose it is.
+    fn introduce(&self, request: &mut Request<Body>) {
+        if let Some(PeerAddress(peer)) = request.extensions().get().copied() {
+            let client = client_address(peer, request.headers(), &self.trusted_proxies);
+            request.extensions_mut().insert(ClientAddress(client));
+        }
+    }
+
+    fn id_of(&self, request: &Request<Body>) -> RequestId {
+        request_id::sent(request.headers())
+            .unwrap_or_else(|| request_id::generate(&self.runtime, &self.runtime))
+    }
+
+    fn observe(&self, request: &Request<Body>, id: &RequestId) -> Observation {
+        Observation::start(
+            self.runtime,
+            self.metrics.clone(),
+            request.method().clone(),
+            request.uri().path().to_owned(),
+            request.extensions().get::<MatchedPath>().cloned(),
+            id.clone(),
+        )
+    }
+}
+
+/// What every answer says of its request.
+fn told(mut response: Response, id: &RequestId, observation: Observation) -> Response {
+    request_id::insert(response.headers_mut(), id);
+    server_timing::insert(response.headers_mut(), observation.elapsed());
+    observation.answered(response)
+}
+
+impl<S> Service<Request<Body>> for Front<S> {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<Ready<Result<Response, Infallible>>, RouteFuture<Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request<Body>>::poll_ready(&mut self.router, context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let pipeline = &self.pipeline;
+        pipeline.introduce(&mut request);
+        let started = pipeline.runtime.now();
+        let Some((mut response, route)) = self.reads.answer(&mut request) else {
+            return Either::Right(self.router.call(request));
+        };
+        let id = pipeline.id_of(&request);
+        let observation = pipeline.observe(&request, &id).on(route, started);
+        if pipeline.database_time {
+            server_timing::insert_database(response.headers_mut(), DatabaseUsage::default());
+        }
+        Either::Left(ready(Ok(told(response, &id, observation))))
+    }
 }
 
 async fn handle(
@@ -95,32 +206,17 @@ async fn handle(
     mut request: Request<Body>,
     next: Next,
 ) -> Response {
-    let runtime = &pipeline.runtime;
-    let id = request_id::sent(request.headers())
-        .unwrap_or_else(|| request_id::generate(runtime, runtime));
+    let id = pipeline.id_of(&request);
     let span = tracing::info_span!("request", request_id = id.0);
-    let observation = Observation::start(
-        *runtime,
-        pipeline.metrics.clone(),
-        request.method().clone(),
-        request.uri().path().to_owned(),
-        request.extensions().get::<MatchedPath>().cloned(),
-        id.clone(),
-    );
+    let observation = pipeline.observe(&request, &id);
     request.extensions_mut().insert(id.clone());
-    if let Some(PeerAddress(peer)) = request.extensions().get().copied() {
-        let client = client_address(peer, request.headers(), &pipeline.trusted_proxies);
-        request.extensions_mut().insert(ClientAddress(client));
-    }
+    pipeline.introduce(&mut request);
 
-    let mut response = panic::catch(answer(&pipeline, request, &id, next))
+    let response = panic::catch(answer(&pipeline, request, &id, next))
         .instrument(span)
         .await
         .unwrap_or_else(|panic::Panicked| Problem::internal().into_response_for(Some(&id)));
-
-    request_id::insert(response.headers_mut(), &id);
-    server_timing::insert(response.headers_mut(), observation.elapsed());
-    observation.answered(response)
+    told(response, &id, observation)
 }
 
 /// The answer of the handler, or of what keeps the request from it.

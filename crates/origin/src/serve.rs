@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use pitchey_api::ports::Boxed;
-use pitchey_api::{ApiState, CursorKey, Readiness, Site};
+use pitchey_api::{ApiState, CursorKey, MemoryReads, Readiness, Site};
 use pitchey_runtime::{SystemRuntime, Timer as _, timeout};
 use pitchey_store_pg::{PgStore, migrate};
 use pitchey_telemetry::{Build, Metrics, UPKEEP_INTERVAL};
@@ -111,8 +111,9 @@ pub async fn serve(
         .filter(|_| config.cache.warm)
         .map(|caches| warming::run(pitchey_api::public_reads(&api), caches, runtime));
     let site = Site::new(api, runtime, passwords, counters, config.site_settings());
-    let router = pipeline::layer(
-        pitchey_api::full_router(site),
+    let service = pipeline::front(
+        pitchey_api::full_router(site.clone()),
+        MemoryReads::new(site),
         settings,
         door.clone(),
         runtime,
@@ -149,7 +150,7 @@ pub async fn serve(
     let stop = CancellationToken::new();
     let serving = server::run(
         listener,
-        router,
+        service,
         config.http.limits(),
         runtime,
         stop.clone(),

@@ -1,20 +1,24 @@
 //! Accepting connections, and ending them well.
 //!
 //! The listener and the shutdown are passed in, so that tests own both. Nothing here knows the
-//! API: it serves any router.
+//! API: it serves any service of this shape.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use http::Request;
 use pitchey_runtime::{SystemRuntime, Timer as _, timeout};
 use pitchey_telemetry::names;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::Service;
 
 mod connection;
 
@@ -46,6 +50,25 @@ pub struct Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddress(pub IpAddr);
 
+/// What can be served: it answers every request, is always ready for one, and is cheap to clone.
+pub trait Answers:
+    Service<Request<Body>, Response = Response, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> Answers for S where
+    S: Service<Request<Body>, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
 /// The two steps in which connections end.
 #[derive(Clone, Debug, Default)]
 pub struct Closing {
@@ -55,11 +78,11 @@ pub struct Closing {
     pub at_once: CancellationToken,
 }
 
-/// Serves `router` on `listener` until `stop` is cancelled, then lets the requests in flight finish
+/// Serves `service` on `listener` until `stop` is cancelled, then lets the requests in flight finish
 /// for up to the shutdown timeout. Returns the number of connections that had to be cut.
 pub async fn run(
     listener: TcpListener,
-    router: Router,
+    service: impl Answers,
     limits: Limits,
     runtime: SystemRuntime,
     stop: CancellationToken,
@@ -78,13 +101,13 @@ pub async fn run(
         .run_until_cancelled(next_connection(&listener, &slots, runtime))
         .await
     {
-        let router = router.clone();
+        let service = service.clone();
         let limits = limits.clone();
         let closing = closing.clone();
         let open = open.clone();
         connections.spawn(async move {
             open.increment(1.0);
-            serve_connection(stream, peer, router, &limits, runtime, closing).await;
+            serve_connection(stream, peer, service, &limits, runtime, closing).await;
             open.decrement(1.0);
             drop(slot);
         });

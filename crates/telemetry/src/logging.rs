@@ -1,22 +1,14 @@
 //! Log lines: one JSON object or one readable line per event, on standard error.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::io::{self, BufWriter};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::io;
 
 use serde::{Deserialize, Serialize};
-use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Lines that wait for a slow reader of standard error. What does not fit is dropped and counted:
-/// a stuck log collector must not stop the process.
-const QUEUED_LINES: usize = 8192;
-
-/// Lines that wait together are written together, up to so many bytes; nothing is held back for it.
-const WRITTEN_BYTES: usize = 1 << 16;
+use crate::log_queue::{self, Drain};
 
 /// The `log` section of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,25 +58,20 @@ pub enum LogError {
     /// The process already has a subscriber.
     #[error("logging is already set up")]
     AlreadySet(#[source] tracing_subscriber::util::TryInitError),
+    /// There is no thread to write on.
+    #[error("no thread to write the log on")]
+    Thread(#[source] io::Error),
 }
 
 /// Writes what is still queued when dropped: keep it until the end of `main`.
-#[derive(Debug)]
 #[must_use = "dropping it ends the logging"]
-pub struct LogGuard {
-    _worker: WorkerGuard,
-}
+pub struct LogGuard(#[expect(dead_code, reason = "is there to be dropped")] Drain);
 
 /// Sets up logging for the whole process: events and panics go to standard error through a queue
 /// and a thread of its own.
 pub fn init(config: &LogConfig) -> Result<LogGuard, LogError> {
     let filter = EnvFilter::try_new(&config.filter).map_err(LogError::Filter)?;
-    let (writer, worker) = NonBlockingBuilder::default()
-        .lossy(true)
-        .buffered_lines_limit(QUEUED_LINES)
-        .thread_name("log")
-        .finish(BufWriter::with_capacity(WRITTEN_BYTES, io::stderr()));
-    let writer = QueueWriter::new(writer);
+    let (writer, drain) = log_queue::queue(io::stderr()).map_err(LogError::Thread)?;
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     match config.format {
@@ -103,7 +90,7 @@ pub fn init(config: &LogConfig) -> Result<LogGuard, LogError> {
     }
     .map_err(LogError::AlreadySet)?;
     log_panics();
-    Ok(LogGuard { _worker: worker })
+    Ok(LogGuard(drain))
 }
 
 /// Makes a panic a log line like any other, with its place. Who catches the panic knows neither.
@@ -120,89 +107,9 @@ fn log_panics() {
     }));
 }
 
-/// The queue, and how many of its dropped lines the metrics know already.
-struct QueueWriter {
-    queue: NonBlocking,
-    dropped: ErrorCounter,
-    reported: AtomicUsize,
-}
-
-impl QueueWriter {
-    fn new(queue: NonBlocking) -> Self {
-        Self {
-            dropped: queue.error_counter(),
-            queue,
-            reported: AtomicUsize::new(0),
-        }
-    }
-
-    fn report_dropped_lines(&self) {
-        let dropped = self.dropped.dropped_lines();
-        let reported = self.reported.fetch_max(dropped, Ordering::Relaxed);
-        if let Some(new @ 1..) = dropped.checked_sub(reported) {
-            metrics::counter!(crate::names::LOG_LINES_DROPPED).increment(new as u64);
-        }
-    }
-}
-
-impl<'a> MakeWriter<'a> for QueueWriter {
-    type Writer = NonBlocking;
-
-    fn make_writer(&'a self) -> NonBlocking {
-        self.report_dropped_lines();
-        self.queue.clone()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::sync::{Arc, Mutex};
-
-    use metrics_exporter_prometheus::PrometheusBuilder;
-
     use super::*;
-
-    #[test]
-    fn lines_that_a_stuck_reader_does_not_take_are_dropped_and_counted() {
-        let stuck = Arc::new(Mutex::new(()));
-        let held = stuck.lock().expect("not poisoned");
-        let (queue, worker) = NonBlockingBuilder::default()
-            .lossy(true)
-            .buffered_lines_limit(1)
-            .finish(Stuck(stuck.clone()));
-        let writer = QueueWriter::new(queue);
-        let recorder = PrometheusBuilder::new().build_recorder();
-        let figures = recorder.handle();
-        metrics::with_local_recorder(&recorder, || {
-            // One line is with the reader, one in the queue; the last call reports the one before.
-            for _ in 0..6 {
-                writer.make_writer().write_all(b"line\n").expect("taken");
-            }
-        });
-        drop(held);
-        drop(worker);
-        let text = figures.render();
-        let dropped = text.lines().find_map(|line| {
-            let value = line.strip_prefix("log_lines_dropped_total ")?;
-            value.parse::<u64>().ok()
-        });
-        assert!(matches!(dropped, Some(3..=4)), "{text}");
-    }
-
-    /// A reader that takes nothing while the lock is held.
-    struct Stuck(Arc<Mutex<()>>);
-
-    impl Write for Stuck {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let _held = self.0.lock().expect("not poisoned");
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     #[test]
     fn the_default_section_is_valid() {

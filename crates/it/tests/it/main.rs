@@ -19,6 +19,7 @@ mod invalidation_pg;
 mod kills;
 mod log_secrets;
 mod market_pg;
+mod memory_reads;
 mod operate;
 mod origin;
 mod outage;

@@ -21,13 +21,19 @@ use super::access_log::{self, Entry};
 /// sees it (nginx has the convention).
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
+/// Which route a request is for.
+enum Route {
+    Known(&'static str),
+    Matched(Option<MatchedPath>),
+}
+
 /// A request that is being answered. Dropping it says that the request is over.
 pub(super) struct Observation {
     runtime: SystemRuntime,
     metrics: Arc<HttpMetrics>,
     method: Method,
     path: String,
-    route: Option<MatchedPath>,
+    route: Route,
     id: RequestId,
     started: Monotonic,
     status: Option<StatusCode>,
@@ -51,12 +57,18 @@ impl Observation {
             metrics,
             method,
             path,
-            route,
+            route: Route::Matched(route),
             id,
             status: None,
             bytes: 0,
             complete: false,
         }
+    }
+
+    /// The route of a request that no router has seen, and when it came.
+    pub(super) fn on(mut self, route: &'static str, started: Monotonic) -> Self {
+        (self.route, self.started) = (Route::Known(route), started);
+        self
     }
 
     /// The time since the start.
@@ -88,10 +100,11 @@ impl Drop for Observation {
         let status = self
             .status
             .map_or(CLIENT_CLOSED_REQUEST, |status| status.as_u16());
-        let route = self
-            .route
-            .as_ref()
-            .map_or(UNMATCHED_ROUTE, MatchedPath::as_str);
+        let route = match &self.route {
+            Route::Known(route) => route,
+            Route::Matched(Some(route)) => route.as_str(),
+            Route::Matched(None) => UNMATCHED_ROUTE,
+        };
         self.metrics
             .finished(self.method.as_str(), route, status, duration);
         access_log::write(&Entry {

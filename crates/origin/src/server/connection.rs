@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use http::{Request, Version};
 use hyper::body::Incoming;
@@ -21,9 +20,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use pitchey_runtime::{Clock, Monotonic, SystemRuntime, Timer as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tower::ServiceExt as _;
 
-use super::{Closing, Limits, PeerAddress};
+use super::{Answers, Closing, Limits, PeerAddress};
 use crate::chain::Chain;
 
 /// Header lines of a request. hyper keeps room for as many on the stack.
@@ -47,15 +45,16 @@ const HTTP2_PING: Duration = Duration::from_secs(20);
 const GOODBYE: Duration = Duration::from_secs(10);
 
 /// Serves one connection of `peer` until it ends, is idle for too long, is too slow, or is told to close.
-pub async fn serve_connection<Io>(
+pub async fn serve_connection<Io, S>(
     io: Io,
     peer: PeerAddress,
-    router: Router,
+    service: S,
     limits: &Limits,
     runtime: SystemRuntime,
     closing: Closing,
 ) where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Answers,
 {
     let activity = Arc::new(Activity::new(runtime));
     let io = TokioIo::new(WatchedIo {
@@ -67,7 +66,8 @@ pub async fn serve_connection<Io>(
         let in_flight = InFlight::begin(&requests, request.version());
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
-        let answer = router.clone().oneshot(request);
+        // What is served is ready at any time: it waits, if at all, once it is called.
+        let answer = service.clone().call(request);
         async move {
             let answer = answer.await;
             drop(in_flight);

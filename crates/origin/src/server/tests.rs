@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

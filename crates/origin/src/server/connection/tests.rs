@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use axum::Router;
 use axum::routing::get;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http2;
