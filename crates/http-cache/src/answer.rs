@@ -15,7 +15,7 @@ use http::{Method, StatusCode};
 use crate::decision::{Answer, Body, Multipart, Request, Source};
 use crate::directives::RequestControl;
 use crate::etag::{EntityTag, TagList, entity_tag, last_modified};
-use crate::fields::{end_to_end, only};
+use crate::fields::{add, end_to_end, only, put};
 use crate::options::{Credentials, Options};
 use crate::range::{Ranges, Span, content_range};
 use crate::status::CacheStatus;
@@ -157,7 +157,7 @@ impl<'a> Inquiry<'a> {
                     return None;
                 }
                 if let Some(length) = length.filter(|_| may_have_length(stored.status)) {
-                    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+                    put(&mut headers, CONTENT_LENGTH, HeaderValue::from(length));
                 }
                 let empty = *self.method == Method::HEAD || length == Some(0);
                 let body = if empty { Body::Empty } else { Body::Whole };
@@ -168,7 +168,7 @@ impl<'a> Inquiry<'a> {
                 let mut headers = HeaderMap::new();
                 set(&mut headers, CONTENT_RANGE, &format!("bytes */{length}"));
                 set(&mut headers, DATE, &now.format());
-                headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+                put(&mut headers, CONTENT_LENGTH, HeaderValue::from(0));
                 let mut answer = whole(StatusCode::RANGE_NOT_SATISFIABLE, headers, Body::Empty);
                 answer.source = Source::Made;
                 Some(answer)
@@ -185,7 +185,11 @@ impl<'a> Inquiry<'a> {
                 let body = match spans.as_slice() {
                     [span] => {
                         set(&mut headers, CONTENT_RANGE, &content_range(*span, length));
-                        headers.insert(CONTENT_LENGTH, HeaderValue::from(span.length()));
+                        put(
+                            &mut headers,
+                            CONTENT_LENGTH,
+                            HeaderValue::from(span.length()),
+                        );
                         Body::Span(*span)
                     }
                     _ => Body::Multipart(multipart(&mut headers, spans, stored, options)),
@@ -202,12 +206,12 @@ fn may_have_length(status: StatusCode) -> bool {
 
 fn set(headers: &mut HeaderMap, name: HeaderName, text: &str) {
     if let Ok(value) = HeaderValue::from_str(text) {
-        headers.insert(name, value);
+        put(headers, name, value);
     }
 }
 
 fn aged(mut headers: HeaderMap, stored: &Stored, now: Timestamp) -> HeaderMap {
-    headers.insert(AGE, HeaderValue::from(stored.age(now)));
+    put(&mut headers, AGE, HeaderValue::from(stored.age(now)));
     headers
 }
 
@@ -218,7 +222,7 @@ fn unchanged(stored: &Stored, now: Timestamp, options: &Options) -> HeaderMap {
     let without_tag = (!stored.headers.contains_key(ETAG)).then_some(LAST_MODIFIED);
     for name in fixed.iter().chain(&options.targeted).chain(&without_tag) {
         for value in stored.headers.get_all(name) {
-            headers.append(name, value.clone());
+            add(&mut headers, name.clone(), value.clone());
         }
     }
     aged(headers, stored, now)
@@ -256,7 +260,11 @@ fn multipart(
         CONTENT_TYPE,
         &format!("multipart/byteranges; boundary={boundary}"),
     );
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(multipart.length()));
+    put(
+        headers,
+        CONTENT_LENGTH,
+        HeaderValue::from(multipart.length()),
+    );
     multipart
 }
 

@@ -156,3 +156,14 @@ pub(crate) fn remove_unstored(headers: &mut HeaderMap) {
         headers.remove(name);
     }
 }
+
+/// Sets a field. A map that holds as many fields as one can stays as it is: messages like that are made
+/// to do harm, and are not stored.
+pub(crate) fn put(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
+    let _ = headers.try_insert(name, value);
+}
+
+/// Adds a line to a field, as [`put`] does.
+pub(crate) fn add(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
+    let _ = headers.try_append(name, value);
+}

@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 use crate::answer::Inquiry;
 use crate::decision::{Answer, Body, Conditions, Decision, Fetch, Request, Source};
 use crate::etag::{entity_tag, last_modified};
-use crate::fields::only;
+use crate::fields::{only, put};
 use crate::options::Options;
 use crate::status::{CacheStatus, Reason};
 use crate::stored::Stored;
@@ -98,7 +98,8 @@ fn usable(inquiry: &Inquiry<'_>, stored: &Stored, now: Timestamp) -> Usable {
     if stored.must_validate() {
         return Usable::No(Reason::Stale);
     }
-    let too_old = control.max_age.is_some_and(|most| age > most);
+    // Nothing is younger than nought: whoever asks for that wants it from the origin.
+    let too_old = control.max_age.is_some_and(|most| age > most || most == 0);
     let too_soon = control
         .min_fresh
         .is_some_and(|least| lifetime.saturating_sub(age) < least);
@@ -231,10 +232,10 @@ fn conditional(fetch: &mut Fetch, conditions: Conditions) {
         list.is_empty(),
         HeaderValue::from_bytes(&list.join(&b", "[..])),
     ) {
-        fetch.headers.insert(IF_NONE_MATCH, value);
+        put(&mut fetch.headers, IF_NONE_MATCH, value);
     }
     if let Some(modified) = &conditions.modified {
-        fetch.headers.insert(IF_MODIFIED_SINCE, modified.clone());
+        put(&mut fetch.headers, IF_MODIFIED_SINCE, modified.clone());
     }
     fetch.conditions = Some(conditions);
 }
@@ -243,9 +244,9 @@ fn conditional(fetch: &mut Fetch, conditions: Conditions) {
 pub(crate) fn unsatisfied(inquiry: &Inquiry<'_>, now: Timestamp) -> Answer {
     let mut headers = HeaderMap::new();
     if let Ok(date) = HeaderValue::try_from(now.format()) {
-        headers.insert(DATE, date);
+        put(&mut headers, DATE, date);
     }
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+    put(&mut headers, CONTENT_LENGTH, HeaderValue::from(0));
     Answer {
         status: StatusCode::GATEWAY_TIMEOUT,
         headers,

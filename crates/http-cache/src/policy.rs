@@ -3,7 +3,7 @@
 use http::StatusCode;
 use http::header::{
     AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG,
-    EXPIRES, HeaderMap, HeaderName, LAST_MODIFIED, SET_COOKIE, VARY,
+    EXPIRES, HeaderMap, HeaderName, LAST_MODIFIED, VARY,
 };
 
 use crate::directives::{Delta, Directives, Scope};
@@ -40,9 +40,7 @@ const DECIDING: [HeaderName; 11] = [
 
 /// Whether a field decides how a response is cached, or what it is.
 pub(crate) fn decides(name: &HeaderName, options: &Options) -> bool {
-    DECIDING.contains(name)
-        || options.targeted.contains(name)
-        || (*name == SET_COOKIE && !options.store_set_cookie)
+    DECIDING.contains(name) || options.targeted.contains(name)
 }
 
 /// The meaning of a response's fields, for a shared cache.

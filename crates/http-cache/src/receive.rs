@@ -4,7 +4,7 @@ mod update;
 
 use http::header::{
     CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, RANGE,
+    IF_NONE_MATCH, RANGE, TRANSFER_ENCODING,
 };
 use http::{Method, StatusCode};
 
@@ -242,7 +242,8 @@ impl<'a> Receipt<'a> {
     /// the message's framing, with which nothing is to be stored.
     fn declared_length(&self) -> Result<Option<u64>, Refusal> {
         let headers = self.response.headers;
-        if !headers.contains_key(CONTENT_LENGTH) {
+        // A transfer coding has an end of its own, beside which a length means nothing (RFC 9112, 6.3).
+        if !headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING) {
             return Ok(None);
         }
         let length = only(headers, &CONTENT_LENGTH).and_then(|value| number(value.as_bytes()));

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use http::StatusCode;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::fields::is_token;
+use crate::fields::{add, is_token};
 
 /// The field's name.
 pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -122,7 +122,7 @@ impl CacheStatus {
         }
         .to_string();
         if let (true, Ok(value)) = (is_text(cache), HeaderValue::from_str(&member)) {
-            headers.append(CACHE_STATUS, value);
+            add(headers, CACHE_STATUS, value);
         }
     }
 }

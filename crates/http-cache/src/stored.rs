@@ -5,7 +5,7 @@ use http::{HeaderName, StatusCode};
 
 use crate::directives::Scope;
 use crate::etag::{entity_tag, has_strong_validator, last_modified};
-use crate::fields::{remove_hop_by_hop, remove_unstored};
+use crate::fields::{add, only, put, remove_hop_by_hop, remove_unstored};
 use crate::options::Options;
 use crate::policy::{
     Policy, Times, is_about_the_request, is_heuristically_cacheable, is_understood,
@@ -98,6 +98,10 @@ impl Stored {
         if is_about_the_request(status) {
             return Err(Refusal::Status);
         }
+        // Also if the cookie itself would not be kept: the body may be meant for whoever gets it.
+        if !options.store_set_cookie && headers.contains_key(SET_COOKIE) {
+            return Err(Refusal::SetCookie);
+        }
         let mut stored = Self::unchecked(status, headers, times, content, options);
         stored.authorized = request.contains_key(AUTHORIZATION);
         let policy = &stored.policy;
@@ -106,7 +110,7 @@ impl Stored {
         }
         stored.select_for(request)?;
         stored.permitted(options)?;
-        if stored.is_useless() {
+        if stored.is_useless(options) {
             return Err(Refusal::Useless);
         }
         Ok(stored)
@@ -209,10 +213,14 @@ impl Stored {
     }
 
     /// Whether it could not be served even once, not even after a validation.
-    fn is_useless(&self) -> bool {
+    fn is_useless(&self, options: &Options) -> bool {
         let policy = &self.policy;
-        let windows = policy.stale_while_revalidate > 0 || policy.stale_if_error > 0;
-        let usable = policy.ttl(self.times.response) > 0 || windows;
+        let window = policy
+            .stale_while_revalidate
+            .max(policy.stale_if_error)
+            .max(options.stale_if_unreachable);
+        let stale = window > 0 && !policy.forbids_stale;
+        let usable = policy.ttl(self.times.response) > 0 || stale;
         !self.has_validator() && (!usable || policy.no_cache == Scope::Whole)
     }
 
@@ -372,7 +380,7 @@ impl Stored {
         }
         for (name, value) in &newer {
             if !OF_THE_BODY.contains(name) {
-                headers.append(name, value.clone());
+                add(&mut headers, name.clone(), value.clone());
             }
         }
         if !newer.contains_key(DATE) {
@@ -398,10 +406,10 @@ const OF_THE_BODY: [HeaderName; 3] = [
 ];
 
 fn set_date(headers: &mut HeaderMap, date: Timestamp) {
-    let readable = crate::fields::only(headers, &DATE)
+    let readable = only(headers, &DATE)
         .is_some_and(|value| Timestamp::parse(value.as_bytes(), date).is_some());
     if !readable && let Ok(value) = HeaderValue::try_from(date.format()) {
-        headers.insert(DATE, value);
+        put(headers, DATE, value);
     }
 }
 

@@ -20,6 +20,8 @@ fn max_age_of_the_request_bounds_the_age() {
     assert!(hits(&rig, "max-age=5"));
     assert!(!hits(&rig, "max-age=4"));
     assert!(!hits(&rig, "max-age=0"));
+    let new = Rig::stored(&[("cache-control", "max-age=10")]);
+    assert!(!hits(&new, "max-age=0"));
     assert!(!hits(&rig, "max-age=x"));
 }
 

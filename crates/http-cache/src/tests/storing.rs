@@ -541,3 +541,52 @@ fn a_stale_response_is_forgotten_when_what_replaces_it_may_not_be_stored() {
     );
     assert!(rig.variants.is_empty());
 }
+
+#[test]
+fn a_length_beside_a_transfer_coding_means_nothing() {
+    let list = [
+        ("cache-control", "max-age=10"),
+        ("content-length", "3"),
+        ("transfer-encoding", "chunked"),
+    ];
+    let mut rig = Rig::new();
+    rig.fill(&get(&[]), 200, &list);
+    assert_eq!(rig.variants[0].content().length(), Some(LENGTH));
+}
+
+#[test]
+fn as_many_fields_as_a_message_can_have_do_no_harm() {
+    let mut headers = HeaderMap::new();
+    let mut number = 0;
+    loop {
+        let name = HeaderName::from_bytes(format!("x-{number}").as_bytes()).expect("a name");
+        if headers
+            .try_append(name, HeaderValue::from_static(""))
+            .is_err()
+        {
+            break;
+        }
+        number += 1;
+    }
+    let mut rig = Rig::stored(&[("cache-control", "max-age=10"), ("etag", "\"a\"")]);
+    rig.later(20);
+    let mut request = get(&[]);
+    request.headers_mut().clone_from(&headers);
+    let fetch = validation(rig.look(&request));
+    for status in [200, 206, 304, 503] {
+        let mut many = response(status, &[]);
+        many.headers_mut().clone_from(&headers);
+        let times = Times {
+            request: at(20),
+            response: at(20),
+        };
+        let outcome = rig
+            .cache
+            .on_response(&request, &fetch, &many, times, &rig.variants);
+        let kept = outcome
+            .changes
+            .iter()
+            .any(|change| !matches!(change, Change::Remove { .. }));
+        assert!(!kept, "{status}");
+    }
+}
