@@ -15,7 +15,7 @@ use crate::fields::{connection_hides, number, only, remove_hop_by_hop};
 use crate::key::invalidated;
 use crate::lookup::{rescues, select, unsatisfied};
 use crate::options::Options;
-use crate::policy::{Times, decides};
+use crate::policy::{Policy, Times, decides};
 use crate::range::{Content, Span, parse_content_range};
 use crate::status::{CacheStatus, Handling};
 use crate::stored::{Arrival, Refusal, Stored, date_arrival};
@@ -101,8 +101,8 @@ impl<'a> Receipt<'a> {
         let mut headers = self.response.headers.clone();
         remove_hop_by_hop(&mut headers);
         date_arrival(&mut headers, self.times.response);
-        let no_transform = self.inquiry.control.no_transform
-            || crate::directives::Directives::of(&headers).has("no-transform");
+        let policy = Policy::of(self.response.status, &headers, self.times, self.options);
+        let no_transform = self.inquiry.control.no_transform || policy.no_transform;
         let mut cache_status = self.forwarded();
         if let Handling::Forward { stored: said, .. } = &mut cache_status.handling {
             *said = stored;

@@ -147,15 +147,24 @@ impl Stored {
         let mut kept = headers.clone();
         remove_hop_by_hop(&mut kept);
         remove_unstored(&mut kept);
-        for scope in [&policy.private, &policy.no_cache] {
-            if let Scope::Fields(names) = scope {
-                for name in names {
-                    kept.remove(name);
-                }
-            }
-        }
         set_date(&mut kept, policy.date);
-        build(kept, policy)
+        let mut stored = build(kept, policy);
+        let kept_out: Vec<HeaderName> = stored.fields_kept_out().cloned().collect();
+        for name in kept_out {
+            stored.headers.remove(name);
+        }
+        stored
+    }
+
+    /// The fields that are for the client that asked, and for nobody else.
+    pub(crate) fn fields_kept_out(&self) -> impl Iterator<Item = &HeaderName> {
+        [&self.policy.private, &self.policy.no_cache]
+            .into_iter()
+            .filter_map(|scope| match scope {
+                Scope::Fields(names) => Some(names),
+                _ => None,
+            })
+            .flatten()
     }
 
     /// Whether its own fields allow that it is kept.
@@ -355,13 +364,14 @@ impl Stored {
             },
         };
         let end = start.checked_add(received)?;
-        if !worth || length.is_some_and(|length| end >= length && start == 0) {
-            return None;
-        }
-        self.content = Content::Part {
-            spans: vec![Span { start, end }],
+        let nothing = Content::Part {
+            spans: Vec::new(),
             length,
         };
+        // If nothing is missing after all, it is the whole.
+        self.content = nothing
+            .with(Span { start, end }, length)
+            .filter(|_| worth)?;
         Some(self)
     }
 

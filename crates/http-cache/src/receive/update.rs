@@ -1,14 +1,14 @@
 //! Responses without a body that say something about what is stored: 304, and those to `HEAD`.
 
 use http::StatusCode;
-use http::header::{CONTENT_LENGTH, ETAG, LAST_MODIFIED};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, ETAG, LAST_MODIFIED};
 
 use super::Receipt;
-use crate::decision::{Change, Outcome, Respond, Source};
+use crate::decision::{Answer, Change, Outcome, Respond, Source};
 use crate::etag::entity_tag;
-use crate::fields::{number, only};
+use crate::fields::{add, number, only};
 use crate::lookup::{plain, select};
-use crate::stored::Stored;
+use crate::stored::{Refusal, Stored};
 use crate::vary::Vary;
 
 impl Receipt<'_> {
@@ -21,6 +21,7 @@ impl Receipt<'_> {
             .copied()
             .find(|place| Some(*place) == selected)
             .or_else(|| named.first().copied());
+        let credentials = self.inquiry.headers.contains_key(AUTHORIZATION);
         let mut changes = Vec::new();
         let mut answer = None;
         for place in named {
@@ -30,6 +31,7 @@ impl Receipt<'_> {
                 updated.select_also_for(&self.inquiry.headers);
             }
             let selects = self.reselect(stored, &mut updated);
+            updated.authorized |= credentials;
             if Some(place) == serves {
                 let mut status = self.forwarded();
                 status.ttl = Some(updated.ttl(self.times.response));
@@ -37,19 +39,24 @@ impl Receipt<'_> {
                 let now = self.times.response;
                 answer = self
                     .inquiry
-                    .answer(&updated, source, now, self.options, status);
+                    .answer(&updated, source, now, self.options, status)
+                    .map(|answer| self.with_fields_of_the_client(answer, &updated));
             }
-            let kept = selects && updated.permitted(self.options).is_ok();
-            changes.push(if kept && !self.inquiry.control.no_store {
-                Change::Update {
+            let permitted = if selects {
+                updated.permitted(self.options)
+            } else {
+                Err(Refusal::Vary)
+            };
+            match permitted {
+                Ok(()) if self.inquiry.control.no_store => {}
+                Ok(()) => changes.push(Change::Update {
                     variant: place,
                     stored: Box::new(updated),
-                }
-            } else if kept {
-                continue;
-            } else {
-                Change::Remove { variant: place }
-            });
+                }),
+                // What one user is told says nothing against what is stored for all.
+                Err(Refusal::Authorization) if !stored.authorized => {}
+                Err(_) => changes.push(Change::Remove { variant: place }),
+            }
         }
         let respond = match answer {
             Some(answer) => Respond::Answer(answer),
@@ -61,6 +68,16 @@ impl Receipt<'_> {
             invalidate: Vec::new(),
             refusal: None,
         }
+    }
+
+    /// Adds the fields of a 304 that are not kept because they are for this client alone.
+    fn with_fields_of_the_client(&self, mut answer: Answer, updated: &Stored) -> Answer {
+        for name in updated.fields_kept_out() {
+            for value in self.response.headers.get_all(name) {
+                add(&mut answer.headers, name.clone(), value.clone());
+            }
+        }
+        answer
     }
 
     /// If the newer fields say that it depends on other fields of the request than before, the present
@@ -149,25 +166,25 @@ impl Receipt<'_> {
                         .length()
                         .is_none_or(|own| Some(own) == length));
             if !fits {
-                return Change::Update {
+                return Some(Change::Update {
                     variant,
                     stored: Box::new(stored.clone().invalidated()),
-                };
+                });
             }
             let mut updated = stored.updated(fields, self.times, self.options);
-            let kept =
-                self.reselect(stored, &mut updated) && updated.permitted(self.options).is_ok();
-            if kept {
-                // It does not say that what was declared outdated is good again, unless it shows so.
-                updated.invalid = stored.invalid && !fields.contains_key(ETAG);
-                Change::Update {
+            updated.authorized |= self.inquiry.headers.contains_key(AUTHORIZATION);
+            // It does not say that what was declared outdated is good again, unless it shows so.
+            updated.invalid = stored.invalid && !fields.contains_key(ETAG);
+            let selects = self.reselect(stored, &mut updated);
+            match updated.permitted(self.options) {
+                Ok(()) if selects => Some(Change::Update {
                     variant,
                     stored: Box::new(updated),
-                }
-            } else {
-                Change::Remove { variant }
+                }),
+                Err(Refusal::Authorization) if !stored.authorized => None,
+                _ => Some(Change::Remove { variant }),
             }
         });
-        changes.collect()
+        changes.flatten().collect()
     }
 }

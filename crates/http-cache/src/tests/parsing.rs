@@ -207,3 +207,21 @@ fn what_is_stored_is_small() {
     let bytes = Rig::stored(&list).variants[0].encode();
     assert!(bytes.len() < 80, "{} bytes", bytes.len());
 }
+
+#[test]
+fn a_number_that_is_too_long_is_no_number() {
+    let mut bytes = vec![1];
+    bytes.extend([0xff; 9]);
+    let rest = Rig::stored(&[("cache-control", "max-age=9")]).variants[0].encode();
+    // The locator is the first number, and was nought in one byte.
+    for (last, read) in [(1, true), (3, false), (0x81, false)] {
+        let mut whole = bytes.clone();
+        whole.push(last);
+        whole.extend_from_slice(&rest[2..]);
+        assert_eq!(
+            SharedCache::default().decode(&whole).is_ok(),
+            read,
+            "{last}"
+        );
+    }
+}

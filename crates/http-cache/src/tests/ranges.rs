@@ -406,22 +406,28 @@ fn parts_that_disagree_about_the_length_are_not_combined() {
 
 #[test]
 fn parts_are_combined_by_a_date_only_if_it_is_strong() {
-    let combined = |modified: i64| {
+    let combined = |modified: i64, dates: [i64; 2]| {
         let modified = date(modified);
         let mut rig = Rig::new();
-        for range in ["bytes 0-49/100", "bytes 50-99/100"] {
+        let ranges = ["bytes 0-49/100", "bytes 50-99/100"];
+        for (range, made) in ranges.into_iter().zip(dates.map(date)) {
             let request = get(&[("range", "bytes=0-"), ("cache-control", "no-cache")]);
             let list = [
                 ("cache-control", "max-age=10"),
                 ("content-range", range),
+                ("date", made.as_str()),
                 ("last-modified", modified.as_str()),
             ];
             rig.fill(&request, 206, &list);
         }
         rig.variants[0].content().is_whole()
     };
-    assert!(combined(-50));
-    assert!(!combined(0));
+    assert!(combined(-50, [0, 0]));
+    assert!(!combined(0, [0, 0]));
+    assert!(
+        !combined(0, [0, 9]),
+        "the former was made in the second of the change"
+    );
 }
 
 #[test]
@@ -530,4 +536,36 @@ fn a_204_has_no_length_and_no_body() {
     let answer = served(rig.get(&[]));
     assert!(!answer.headers.contains_key("content-length"));
     assert_eq!(answer.body, Body::Empty);
+}
+
+#[test]
+fn ranges_that_become_one_are_sent_in_the_place_of_the_first() {
+    let Body::Multipart(multipart) = asked(&long(1000), "bytes=0-1,500-501,5-6").body else {
+        panic!("two parts")
+    };
+    let starts: Vec<u64> = multipart.parts.iter().map(|(_, span)| span.start).collect();
+    assert_eq!(starts, [0, 500]);
+}
+
+#[test]
+fn a_part_that_comes_with_credentials_needs_leave_for_as_long_as_it_is_kept() {
+    let mut rig = Rig::new();
+    let first = [("range", "bytes=0-"), ("cache-control", "no-cache")];
+    let second = [
+        ("range", "bytes=0-"),
+        ("cache-control", "no-cache"),
+        ("authorization", "x"),
+    ];
+    for (request, range) in [(&first[..], "bytes 0-49/100"), (&second, "bytes 50-99/100")] {
+        let list = [
+            ("cache-control", "public, max-age=10"),
+            ("content-range", range),
+            ("etag", "\"a\""),
+        ];
+        rig.fill(&get(request), 206, &list);
+    }
+    assert!(is_hit(&rig.get(&[])));
+    let list = [("etag", "\"a\""), ("cache-control", "max-age=10")];
+    rig.later(20).fill(&get(&[]), 304, &list);
+    assert!(rig.variants.is_empty());
 }

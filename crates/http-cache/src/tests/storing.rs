@@ -590,3 +590,74 @@ fn as_many_fields_as_a_message_can_have_do_no_harm() {
         assert!(!kept, "{status}");
     }
 }
+
+#[test]
+fn a_304_to_credentials_does_not_change_what_is_stored_for_all() {
+    let mut rig = Rig::stored(&[("cache-control", "max-age=10"), ("etag", "\"a\"")]);
+    rig.later(20);
+    let request = get(&[("authorization", "x")]);
+    let outcome = rig.receive(&request, 304, &[("etag", "\"a\""), ("x", "for one")]);
+    assert_eq!(text(&answer(&outcome).headers, "x"), "for one");
+    assert!(outcome.changes.is_empty());
+    let list = [("etag", "\"a\""), ("cache-control", "public, max-age=10")];
+    rig.fill(&request, 304, &list);
+    assert!(is_hit(&rig.get(&[])));
+    let list = [("etag", "\"a\""), ("cache-control", "max-age=10")];
+    rig.later(20).fill(&get(&[]), 304, &list);
+    assert!(
+        rig.variants.is_empty(),
+        "it was shared only because it was public"
+    );
+}
+
+#[test]
+fn a_head_with_credentials_does_not_change_what_is_stored_for_all() {
+    let mut rig = Rig::stored(&[("cache-control", "max-age=10"), ("etag", "\"a\"")]);
+    let list = [("authorization", "x"), ("cache-control", "no-cache")];
+    let request = with_method(Method::HEAD, &list);
+    let outcome = rig.fill(&request, 200, &[("etag", "\"a\""), ("x", "for one")]);
+    assert!(outcome.changes.is_empty());
+}
+
+#[test]
+fn fields_for_one_user_reach_this_user_and_nobody_else() {
+    let mut rig = Rig::stored(&[("cache-control", "max-age=10"), ("etag", "\"a\"")]);
+    let list = [
+        ("etag", "\"a\""),
+        ("cache-control", "max-age=10, private=\"x-user\""),
+        ("x-user", "one"),
+    ];
+    let outcome = rig.later(20).fill(&get(&[]), 304, &list);
+    assert_eq!(text(&answer(&outcome).headers, "x-user"), "one");
+    assert!(!served(rig.get(&[])).headers.contains_key("x-user"));
+}
+
+#[test]
+fn a_reload_replaces_what_is_stored_even_by_an_older_response() {
+    let mut rig = Rig::stored(&[("cache-control", "max-age=100"), ("x", "1")]);
+    let request = get(&[("cache-control", "no-cache")]);
+    let older = date(-5);
+    let list = [
+        ("cache-control", "max-age=100"),
+        ("date", older.as_str()),
+        ("x", "2"),
+    ];
+    rig.later(5).fill(&request, 200, &list);
+    assert_eq!(text(&served(rig.get(&[])).headers, "x"), "2");
+}
+
+#[test]
+fn a_body_that_broke_off_behind_its_end_is_whole() {
+    let list = [
+        ("cache-control", "max-age=10"),
+        ("etag", "\"a\""),
+        ("content-length", "10"),
+    ];
+    let outcome = Rig::new().receive(&get(&[]), 200, &list);
+    let Some(Change::Insert(stored)) = outcome.changes.into_iter().next() else {
+        panic!("it is stored")
+    };
+    let whole = stored.clone().truncated(10).expect("nothing is missing");
+    assert!(whole.content().is_whole());
+    assert!(stored.truncated(11).is_none());
+}

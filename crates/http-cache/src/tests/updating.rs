@@ -188,3 +188,13 @@ fn head_that_forbids_storing_is_heeded() {
     );
     assert!(rig.variants.is_empty());
 }
+
+#[test]
+fn head_makes_what_is_invalid_good_only_by_its_entity_tag() {
+    for (list, good) in [(&[("x", "1")][..], false), (&[("etag", "\"a\"")], true)] {
+        let mut rig = Rig::stored(STORED);
+        rig.variants = rig.variants.into_iter().map(Stored::invalidated).collect();
+        head(&mut rig, list);
+        assert_eq!(is_hit(&rig.get(&[])), good, "{list:?}");
+    }
+}
