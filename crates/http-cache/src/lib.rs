@@ -69,6 +69,11 @@
 //! # Ok::<(), http::Error>(())
 //! ```
 //!
+//! # Many requests for one thing
+//!
+//! A request that waits for another one's response is looked up again once that is stored. If it was not
+//! stored ([`Outcome::refusal`]) each of them is for itself: the response may be for one of them only.
+//!
 //! # What it leaves to the caller
 //!
 //! - `Via`, the framing of messages, and the check that a message was complete;

@@ -39,7 +39,8 @@ pub struct Options {
     pub offer_other_variants: bool,
     /// The most variants that are kept for one key; the oldest makes room.
     pub max_variants: usize,
-    /// The most ranges that one request may ask for; what asks for more gets the whole.
+    /// The most ranges that one request may ask for; what asks for more gets the whole. Nought
+    /// switches ranges off.
     pub max_ranges: usize,
     /// The most bytes of header fields that are stored of one response.
     pub max_header_bytes: usize,

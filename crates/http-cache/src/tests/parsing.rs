@@ -198,6 +198,19 @@ fn bytes_that_are_cut_or_too_many_are_no_stored_response() {
 }
 
 #[test]
+fn flags_that_nobody_wrote_are_refused() {
+    let bytes = Rig::stored(&[("cache-control", "max-age=9")]).variants[0].encode();
+    // After the version: locator, status and two times of five bytes each.
+    let place = 1 + 1 + 2 + 5 + 5;
+    for flags in 0..=255 {
+        let mut changed = bytes.clone();
+        changed[place] = flags;
+        let read = SharedCache::default().decode(&changed);
+        assert_eq!(read.is_ok(), flags < 4, "{flags}");
+    }
+}
+
+#[test]
 fn what_is_stored_is_small() {
     let list = [
         ("cache-control", "max-age=9"),

@@ -197,7 +197,12 @@ impl Random {
             _ => Method::GET,
         };
         let mut headers = HeaderMap::new();
-        for _ in 0..self.below(5) {
+        // Enough of these come together to build a representation up from its parts.
+        let plain = self.one_in(3);
+        if plain {
+            self.add(&mut headers, "range", "bytes=0-399".into());
+        }
+        for _ in 0..if plain { 0 } else { self.below(5) } {
             let (name, value) = match self.below(16) {
                 0..=2 => ("cache-control", self.control()),
                 3 => ("pragma", "no-cache".into()),
@@ -270,7 +275,22 @@ impl Random {
             self.add(&mut headers, name, value);
         }
         if status[place] == 206 {
-            let last = first + self.below(100);
+            let first = if self.one_in(2) {
+                self.below(8) * 50
+            } else {
+                first
+            };
+            if self.one_in(2) {
+                headers.clear();
+                self.add(&mut headers, "etag", "\"a\"".into());
+                self.add(&mut headers, "cache-control", "max-age=30".into());
+            }
+            let last = if self.one_in(2) {
+                first + 49
+            } else {
+                first + self.below(100)
+            };
+            let last = last.min(399);
             let length = if self.one_in(4) {
                 "*".into()
             } else {
