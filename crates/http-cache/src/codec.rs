@@ -126,6 +126,36 @@ impl Stored {
     }
 }
 
+/// Writes all stored responses of a key as one value.
+pub(crate) fn encode_variants(variants: &[Stored]) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    number(&mut out, size(variants.len()));
+    for stored in variants {
+        string(&mut out, &stored.encode());
+    }
+    out
+}
+
+/// Reads what [`encode_variants`] wrote.
+pub(crate) fn decode_variants(bytes: &[u8], options: &Options) -> Result<Vec<Stored>, DecodeError> {
+    let (version, rest) = bytes.split_first().ok_or(DecodeError::Malformed)?;
+    if *version != VERSION {
+        return Err(DecodeError::Version(*version));
+    }
+    let mut input = Input { rest };
+    let count = input.number().ok_or(DecodeError::Malformed)?;
+    let mut variants = Vec::new();
+    for _ in 0..count {
+        let one = input.string().ok_or(DecodeError::Malformed)?;
+        variants.push(Stored::decode(one, options)?);
+    }
+    if input.rest.is_empty() {
+        Ok(variants)
+    } else {
+        Err(DecodeError::Malformed)
+    }
+}
+
 fn size(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }

@@ -180,6 +180,16 @@ impl SharedCache {
         receive::on_failure(&self.options, request.into(), fetch, now, variants)
     }
 
+    /// Writes all stored responses of a key as one value, for stores that have one value for each key.
+    pub fn encode_variants(&self, variants: &[Stored]) -> Vec<u8> {
+        codec::encode_variants(variants)
+    }
+
+    /// Takes back what [`SharedCache::encode_variants`] wrote, as [`SharedCache::decode`] does.
+    pub fn decode_variants(&self, bytes: &[u8]) -> Result<Vec<Stored>, DecodeError> {
+        codec::decode_variants(bytes, &self.options)
+    }
+
     /// Takes back what [`Stored::encode`] wrote. What it says about its freshness is read anew, under
     /// the options of this cache.
     pub fn decode(&self, bytes: &[u8]) -> Result<Stored, DecodeError> {

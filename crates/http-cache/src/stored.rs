@@ -185,13 +185,7 @@ impl Stored {
         if !options.store_set_cookie && self.headers.contains_key(SET_COOKIE) {
             return Err(Refusal::SetCookie);
         }
-        let fields: usize = self
-            .headers
-            .iter()
-            .map(|(name, value)| name.as_str().len().saturating_add(value.len()))
-            .sum();
-        let selections: usize = self.selections.iter().map(Selection::bytes).sum();
-        if fields.saturating_add(selections) > options.max_header_bytes {
+        if self.bytes_of_fields() > options.max_header_bytes {
             return Err(Refusal::TooLarge);
         }
         Ok(())
@@ -260,6 +254,21 @@ impl Stored {
     /// Its fields, without `Content-Length`, `Content-Range` and those that are not to be stored.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
+    }
+
+    /// About how many bytes it takes in memory, without its body: for stores that count.
+    pub fn weight(&self) -> usize {
+        size_of::<Self>().saturating_add(self.bytes_of_fields())
+    }
+
+    fn bytes_of_fields(&self) -> usize {
+        let fields: usize = self
+            .headers
+            .iter()
+            .map(|(name, value)| name.as_str().len().saturating_add(value.len()))
+            .sum();
+        let selections: usize = self.selections.iter().map(Selection::bytes).sum();
+        fields.saturating_add(selections)
     }
 
     /// Which bytes of its representation are stored.

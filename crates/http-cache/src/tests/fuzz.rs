@@ -33,7 +33,7 @@ struct World {
 }
 
 fn run(seed: u64, steps: u32) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let cache = SharedCache::new(random.options());
     let mut world = World {
         cache,

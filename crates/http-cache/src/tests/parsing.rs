@@ -238,3 +238,32 @@ fn a_number_that_is_too_long_is_no_number() {
         );
     }
 }
+
+#[test]
+fn all_variants_of_a_key_are_one_value() {
+    let cache = SharedCache::default();
+    let mut rig = Rig::new();
+    for foo in ["1", "2"] {
+        rig.fill(
+            &get(&[("foo", foo)]),
+            200,
+            &[("cache-control", "max-age=9"), ("vary", "foo")],
+        );
+    }
+    let bytes = cache.encode_variants(&rig.variants);
+    assert_eq!(cache.decode_variants(&bytes), Ok(rig.variants.clone()));
+    assert_eq!(
+        cache.decode_variants(&cache.encode_variants(&[])),
+        Ok(Vec::new())
+    );
+    for end in 0..bytes.len() {
+        assert!(cache.decode_variants(&bytes[..end]).is_err(), "{end}");
+    }
+    let mut longer = bytes.clone();
+    longer.push(0);
+    assert_eq!(cache.decode_variants(&longer), Err(DecodeError::Malformed));
+    // A count that nothing stands behind costs nothing.
+    let many = [1, 0xff, 0xff, 0xff, 0xff, 0x0f];
+    assert_eq!(cache.decode_variants(&many), Err(DecodeError::Malformed));
+    assert!(rig.variants[0].weight() > 20);
+}

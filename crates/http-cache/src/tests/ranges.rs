@@ -569,3 +569,33 @@ fn a_part_that_comes_with_credentials_needs_leave_for_as_long_as_it_is_kept() {
     rig.later(20).fill(&get(&[]), 304, &list);
     assert!(rig.variants.is_empty());
 }
+
+#[test]
+fn where_two_parts_have_the_same_byte_the_newer_one_counts() {
+    let part = |start, end| Span { start, end };
+    let content = Content::Part {
+        spans: vec![part(0, 4), part(6, 8)],
+        length: None,
+    };
+    let (old, new) = (Bytes::from_static(b"aaaaaa"), Bytes::from_static(b"bbbbb"));
+    let spliced = content.splice(&old, part(2, 7), None, &new);
+    let expected = Content::Part {
+        spans: vec![part(0, 8)],
+        length: None,
+    };
+    assert_eq!(spliced, Some((expected, Bytes::from_static(b"aabbbbba"))));
+    assert_eq!(
+        content.splice(&old, part(2, 8), None, &new),
+        None,
+        "it is shorter than its span"
+    );
+}
+
+#[test]
+fn a_part_does_not_make_good_what_is_invalid() {
+    let mut rig = Rig::new();
+    receive_part(&mut rig, "bytes 0-49/100", STRONG);
+    rig.variants = rig.variants.into_iter().map(Stored::invalidated).collect();
+    receive_part(&mut rig, "bytes 50-99/100", STRONG);
+    assert!(!rig.variants[0].content().is_whole());
+}

@@ -6,12 +6,25 @@ use super::super::*;
 use crate::Credentials;
 
 /// `SplitMix64`; Steele, Lea, Flood, "Fast splittable pseudorandom number generators".
-pub(super) struct Random(pub(super) u64);
+pub(super) struct Random {
+    state: u64,
+    /// Whether this run is mostly about parts of one representation, which else hardly ever meet.
+    parts: bool,
+}
 
 impl Random {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut random = Self {
+            state: seed,
+            parts: false,
+        };
+        random.parts = random.one_in(4);
+        random
+    }
+
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
@@ -197,8 +210,7 @@ impl Random {
             _ => Method::GET,
         };
         let mut headers = HeaderMap::new();
-        // Enough of these come together to build a representation up from its parts.
-        let plain = self.one_in(3);
+        let plain = self.parts && !self.one_in(4);
         if plain {
             self.add(&mut headers, "range", "bytes=0-399".into());
         }
@@ -236,7 +248,11 @@ impl Random {
             200, 200, 200, 200, 206, 206, 206, 304, 304, 304, 404, 301, 302, 204, 500, 503, 416,
             599, 100,
         ];
-        let place = usize::try_from(self.below(status.len() as u64)).unwrap_or(0);
+        let mut place = usize::try_from(self.below(status.len() as u64)).unwrap_or(0);
+        let clean = self.parts && !self.one_in(4);
+        if clean {
+            place = 4;
+        }
         let mut headers = HeaderMap::new();
         let first = self.below(300);
         for _ in 0..self.below(9) {
@@ -275,12 +291,9 @@ impl Random {
             self.add(&mut headers, name, value);
         }
         if status[place] == 206 {
-            let first = if self.one_in(2) {
-                self.below(8) * 50
-            } else {
-                first
-            };
-            if self.one_in(2) {
+            let mut first = first;
+            if clean {
+                first = self.below(8) * 50 + self.below(2);
                 headers.clear();
                 self.add(&mut headers, "etag", "\"a\"".into());
                 self.add(&mut headers, "cache-control", "max-age=30".into());
