@@ -86,8 +86,17 @@ pub(crate) fn decide(
             Decision::ServeStale { answer, revalidate }
         }
         Usable::No(_) if cached_only => Decision::Unsatisfied(unsatisfied(&inquiry, now)),
+        // The tag of a part is sent only for a range that lies in it: a 304 would leave the cache with
+        // nothing to answer from (RFC 9111, 4.3.2).
+        Usable::No(reason) if !stored.content.is_whole() && !is_range(&answer) => {
+            Decision::Forward(plain(&inquiry, reason))
+        }
         Usable::No(reason) => ask(&inquiry, variants, Some(place), reason, options),
     }
+}
+
+fn is_range(answer: &Answer) -> bool {
+    answer.status == StatusCode::PARTIAL_CONTENT
 }
 
 /// Whether a stored response may be served without the origin being asked before (RFC 9111, 4.2 and
@@ -176,7 +185,9 @@ fn renew(inquiry: &Inquiry<'_>, variants: &[Stored], selected: usize, options: &
     for name in [RANGE, IF_RANGE, IF_NONE_MATCH, IF_MODIFIED_SINCE] {
         fetch.headers.remove(name);
     }
-    if let Some(conditions) = conditions(inquiry, variants, Some(selected), options) {
+    if variants[selected].content.is_whole()
+        && let Some(conditions) = conditions(inquiry, variants, Some(selected), options)
+    {
         conditional(&mut fetch, conditions);
     }
     fetch

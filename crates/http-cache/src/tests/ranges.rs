@@ -599,3 +599,35 @@ fn a_part_does_not_make_good_what_is_invalid() {
     receive_part(&mut rig, "bytes 50-99/100", STRONG);
     assert!(!rig.variants[0].content().is_whole());
 }
+
+#[test]
+fn the_tag_of_a_part_is_sent_only_for_ranges_within_it() {
+    let list = [
+        ("cache-control", "max-age=10, stale-while-revalidate=10"),
+        ("content-range", "bytes 40-59/100"),
+        ("etag", "\"a\""),
+        ("last-modified", &date(-50)),
+    ];
+    let mut rig = Rig::new();
+    rig.fill(&get(&[("range", "bytes=40-59")]), 206, &list);
+    let Decision::ServeStale { revalidate, .. } = rig.later(15).get(&[("range", "bytes=41-42")])
+    else {
+        panic!("served stale")
+    };
+    assert!(!revalidate.is_conditional() && !revalidate.headers.contains_key("range"));
+    rig.later(15);
+    let fetch = validation(rig.get(&[("range", "bytes=41-42")]));
+    assert_eq!(text(&fetch.headers, "if-none-match"), "\"a\"");
+    for list in [
+        &[][..],
+        &[("range", "bytes=0-1")],
+        &[("if-none-match", "\"a\"")],
+        &[("if-modified-since", &date(0))],
+        &[("range", "bytes=200-")],
+    ] {
+        let Decision::Forward(fetch) = rig.get(list) else {
+            panic!("{list:?}")
+        };
+        assert!(!fetch.is_conditional(), "{list:?}");
+    }
+}
