@@ -21,7 +21,7 @@ use crate::range::{Ranges, Span, content_range};
 use crate::status::CacheStatus;
 use crate::stored::Stored;
 use crate::time::Timestamp;
-use crate::vary::names_word;
+use crate::vary::{Normal, names_word};
 
 /// A request, read once.
 pub(crate) struct Inquiry<'a> {
@@ -29,6 +29,7 @@ pub(crate) struct Inquiry<'a> {
     /// The fields that the origin would see.
     pub(crate) headers: Cow<'a, HeaderMap>,
     pub(crate) control: RequestControl,
+    normal: Normal,
 }
 
 impl<'a> Inquiry<'a> {
@@ -49,7 +50,13 @@ impl<'a> Inquiry<'a> {
             method: request.method,
             headers,
             control,
+            normal: Normal::default(),
         }
+    }
+
+    /// Whether it selects a stored response.
+    pub(crate) fn selects(&self, stored: &Stored) -> bool {
+        stored.matches(&self.headers, &self.normal)
     }
 
     /// Whether a stored response can be an answer at all.

@@ -29,11 +29,11 @@ enum Usable {
 
 /// The stored response that a request selects: of those that match the one whose `Vary` says so before
 /// one that has none, and of these the most recent (RFC 9111, 4.1).
-pub(crate) fn select(variants: &[Stored], request: &HeaderMap) -> Option<usize> {
+pub(crate) fn select(variants: &[Stored], inquiry: &Inquiry<'_>) -> Option<usize> {
     let matching = variants
         .iter()
         .enumerate()
-        .filter(|(_, stored)| stored.matches(request));
+        .filter(|(_, stored)| inquiry.selects(stored));
     matching
         .max_by_key(|(_, stored)| (stored.varies(), stored.date(), stored.received()))
         .map(|(place, _)| place)
@@ -58,7 +58,7 @@ pub(crate) fn decide(
             Decision::Forward(plain(&inquiry, Reason::Bypass))
         };
     }
-    let Some(place) = select(variants, &inquiry.headers) else {
+    let Some(place) = select(variants, &inquiry) else {
         if cached_only {
             return Decision::Unsatisfied(unsatisfied(&inquiry, now));
         }

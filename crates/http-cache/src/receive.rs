@@ -199,7 +199,7 @@ impl<'a> Receipt<'a> {
                 status.as_u16(),
                 304 | 401 | 403 | 407 | 408 | 412 | 416 | 425 | 429
             );
-        let selected = select(self.variants, &self.inquiry.headers)
+        let selected = select(self.variants, &self.inquiry)
             .filter(|_| self.fetch.is_conditional() && !keeps)
             .filter(|place| !self.variants[*place].is_fresh(self.times.response));
         selected
@@ -280,7 +280,7 @@ impl<'a> Receipt<'a> {
     /// and the oldest if there are too many.
     fn insert(&self, new: Stored) -> Result<Vec<Change>, Refusal> {
         let superseded = self.variants.iter().any(|stored| {
-            stored.matches(&self.inquiry.headers)
+            self.inquiry.selects(stored)
                 && stored.date() > new.date()
                 && stored.received() > self.times.request
                 && stored.is_fresh(self.times.response)
@@ -289,7 +289,7 @@ impl<'a> Receipt<'a> {
             return Err(Refusal::Superseded);
         }
         let (same, mut others): (Vec<usize>, Vec<usize>) = (0..self.variants.len())
-            .partition(|place| self.variants[*place].matches(&self.inquiry.headers));
+            .partition(|place| self.inquiry.selects(&self.variants[*place]));
         others.sort_by_key(|place| self.variants[*place].received());
         let surplus = (others.len() + 1).saturating_sub(self.options.max_variants.max(1));
         let oldest = others.into_iter().take(surplus);
@@ -305,7 +305,7 @@ impl<'a> Receipt<'a> {
     /// Adds a part to what is stored of the same representation, if both have the same strong
     /// validator (RFC 9111, 3.4; RFC 9110, 15.3.7.3).
     fn combined(&self, new: &Stored, span: Span, length: Option<u64>) -> Option<Change> {
-        let variant = select(self.variants, &self.inquiry.headers)?;
+        let variant = select(self.variants, &self.inquiry)?;
         let stored = &self.variants[variant];
         let same = stored.status == StatusCode::OK
             && !stored.invalid
@@ -363,7 +363,7 @@ fn stale_answer(
     if !inquiry.is_read() || inquiry.bypasses(options) || inquiry.tests_the_origin() {
         return None;
     }
-    let place = select(variants, &inquiry.headers)?;
+    let place = select(variants, inquiry)?;
     let stored = &variants[place];
     if !rescues(inquiry, stored, now, options) {
         return None;

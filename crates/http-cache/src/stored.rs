@@ -12,7 +12,7 @@ use crate::policy::{
 };
 use crate::range::{Content, Span};
 use crate::time::Timestamp;
-use crate::vary::{Selection, Vary};
+use crate::vary::{Normal, Selection, Vary};
 
 /// The most sets of request fields that select one stored response.
 pub(crate) const MAX_SELECTIONS: usize = 8;
@@ -233,10 +233,10 @@ impl Stored {
     }
 
     /// Whether a request with these fields selects it.
-    pub(crate) fn matches(&self, request: &HeaderMap) -> bool {
+    pub(crate) fn matches(&self, request: &HeaderMap, normal: &Normal) -> bool {
         self.selections
             .iter()
-            .any(|selection| selection.matches(request))
+            .any(|selection| selection.matches(request, normal))
     }
 
     /// Whether it was selected by any fields of a request at all.

@@ -1,5 +1,7 @@
 //! Which of several stored responses a request selects (RFC 9111, 4.1).
 
+use std::cell::RefCell;
+
 use http::header::{
     ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HeaderMap, HeaderName, VARY,
 };
@@ -53,10 +55,10 @@ impl Selection {
         }
     }
 
-    pub(crate) fn matches(&self, request: &HeaderMap) -> bool {
+    pub(crate) fn matches(&self, request: &HeaderMap, normal: &Normal) -> bool {
         self.fields
             .iter()
-            .all(|(name, value)| normalised(name, request) == *value)
+            .all(|(name, value)| normal.is(name, request, value.as_deref()))
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -64,6 +66,24 @@ impl Selection {
             name.as_str().len() + value.as_ref().map_or(0, Vec::len)
         };
         self.fields.iter().map(length).sum()
+    }
+}
+
+/// The fields of one request in their normal form. Each is brought into it once, however many variants
+/// ask for it: a client could make that dear.
+#[derive(Default)]
+pub(crate) struct Normal(RefCell<Vec<(HeaderName, Option<Vec<u8>>)>>);
+
+impl Normal {
+    fn is(&self, name: &HeaderName, request: &HeaderMap, value: Option<&[u8]>) -> bool {
+        let mut known = self.0.borrow_mut();
+        if let Some((_, found)) = known.iter().find(|(known, _)| known == name) {
+            return found.as_deref() == value;
+        }
+        let found = normalised(name, request);
+        let same = found.as_deref() == value;
+        known.push((name.clone(), found));
+        same
     }
 }
 

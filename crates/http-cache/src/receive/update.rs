@@ -15,7 +15,7 @@ impl Receipt<'_> {
     /// A 304 to conditions of the cache's own (RFC 9111, 4.3.3 and 4.3.4).
     pub(super) fn unchanged(&self) -> Outcome {
         let named = self.named_unchanged();
-        let selected = select(self.variants, &self.inquiry.headers);
+        let selected = select(self.variants, &self.inquiry);
         let serves = named
             .iter()
             .copied()
@@ -92,7 +92,7 @@ impl Receipt<'_> {
         let headers = self.response.headers;
         let sent = self.fetch.conditions.as_ref();
         let all = || self.variants.iter().enumerate();
-        let matching = || all().filter(|(_, stored)| stored.matches(&self.inquiry.headers));
+        let matching = || all().filter(|(_, stored)| self.inquiry.selects(stored));
         let latest = |fits: &dyn Fn(&Stored) -> bool| {
             let found = matching().filter(|(_, stored)| fits(stored));
             let latest = found.max_by_key(|(_, stored)| (stored.date(), stored.received()));
@@ -112,9 +112,7 @@ impl Receipt<'_> {
                 .filter(|(_, stored)| {
                     entity_tag(&stored.headers).is_some_and(|own| own.strong_eq(tag))
                 })
-                .filter(|(_, stored)| {
-                    stored.matches(&self.inquiry.headers) || self.was_sent(stored)
-                });
+                .filter(|(_, stored)| self.inquiry.selects(stored) || self.was_sent(stored));
             return strong.map(|(place, _)| place).collect();
         }
         if let Some(modified) = only(headers, &LAST_MODIFIED) {
@@ -150,7 +148,7 @@ impl Receipt<'_> {
             .variants
             .iter()
             .enumerate()
-            .filter(|(_, stored)| stored.matches(&self.inquiry.headers));
+            .filter(|(_, stored)| self.inquiry.selects(stored));
         let changes = matching.map(|(variant, stored)| {
             let same = |name| {
                 fields
