@@ -263,7 +263,7 @@ pub(crate) fn unsatisfied(inquiry: &Inquiry<'_>, now: Timestamp) -> Answer {
         headers,
         source: Source::Made,
         body: Body::Empty,
-        cache_status: CacheStatus::generated("unsatisfied"),
+        cache_status: CacheStatus::generated(),
         no_transform: inquiry.control.no_transform,
     }
 }

@@ -382,8 +382,6 @@ pub(crate) fn on_failure(
 ) -> Answer {
     let inquiry = Inquiry::of(request, options);
     let status = CacheStatus::forward(fetch.reason, None);
-    stale_answer(options, &inquiry, variants, now, status.clone()).unwrap_or_else(|| Answer {
-        cache_status: status,
-        ..unsatisfied(&inquiry, now)
-    })
+    stale_answer(options, &inquiry, variants, now, status)
+        .unwrap_or_else(|| unsatisfied(&inquiry, now))
 }

@@ -62,7 +62,8 @@ pub enum Handling {
         /// Whether several requests shared the one that went on. The caller knows.
         collapsed: bool,
     },
-    /// By a response of its own, such as 504.
+    /// By a response of its own that is based on nothing stored: 504. The field is for others than
+    /// these, so nothing is said (RFC 9211, 2).
     Generated,
 }
 
@@ -104,18 +105,21 @@ impl CacheStatus {
         }
     }
 
-    pub(crate) fn generated(detail: &str) -> Self {
+    pub(crate) fn generated() -> Self {
         Self {
             handling: Handling::Generated,
             ttl: None,
             key: None,
-            detail: Some(detail.into()),
+            detail: None,
         }
     }
 
     /// Adds the member behind those of the caches nearer to the origin. A cache without a name says
-    /// nothing.
+    /// nothing, nor does one that answered out of nothing.
     pub fn append_to(&self, cache: &str, headers: &mut HeaderMap) {
+        if self.handling == Handling::Generated {
+            return;
+        }
         let member = Member {
             cache,
             status: self,

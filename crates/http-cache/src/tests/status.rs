@@ -85,20 +85,39 @@ fn each_reason_to_forward_is_told() {
 }
 
 #[test]
-fn an_answer_that_the_cache_made_is_neither_hit_nor_forwarded() {
-    let Decision::Unsatisfied(answer) = Rig::new().get(&[("cache-control", "only-if-cached")])
-    else {
+fn an_answer_that_the_cache_made_out_of_nothing_says_nothing() {
+    let control = [("cache-control", "only-if-cached")];
+    let Decision::Unsatisfied(answer) = Rig::new().get(&control) else {
         panic!("504")
     };
-    assert_eq!(member(&answer.cache_status), "example; detail=unsatisfied");
-}
-
-#[test]
-fn a_failure_has_no_status_of_the_origin() {
+    assert_eq!(answer.cache_status.handling, Handling::Generated);
+    assert_eq!(member(&answer.cache_status), "");
     let rig = Rig::new();
     let fetch = rig.fetch(&get(&[]));
     let answer = rig.cache.on_failure(&get(&[]), &fetch, &[], at(0));
-    assert_eq!(member(&answer.cache_status), "example; fwd=uri-miss");
+    assert_eq!(member(&answer.cache_status), "");
+}
+
+#[test]
+fn an_answer_that_is_based_on_what_is_stored_is_a_hit() {
+    let rig = Rig::stored(STORED);
+    for list in [&[("if-none-match", "\"a\"")][..], &[("range", "bytes=0-1")]] {
+        assert_eq!(
+            member(&served(rig.get(list)).cache_status),
+            "example; hit; ttl=10"
+        );
+    }
+}
+
+#[test]
+fn a_failure_that_is_hidden_has_no_status_of_the_origin() {
+    let control = "max-age=10, stale-if-error=10";
+    let mut rig = Rig::stored(&[("cache-control", control), ("etag", "\"a\"")]);
+    let fetch = rig.later(15).fetch(&get(&[]));
+    let answer = rig
+        .cache
+        .on_failure(&get(&[]), &fetch, &rig.variants, at(15));
+    assert_eq!(member(&answer.cache_status), "example; fwd=stale; ttl=-5");
 }
 
 #[test]
