@@ -63,6 +63,8 @@ pub struct Fetch {
     /// Why it is sent.
     pub reason: Reason,
     pub(crate) conditions: Option<Conditions>,
+    /// The client's conditions are not in it, and are answered from what comes back.
+    pub(crate) answers_client: bool,
 }
 
 impl Fetch {

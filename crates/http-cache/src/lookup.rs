@@ -157,6 +157,7 @@ pub(crate) fn plain(inquiry: &Inquiry<'_>, reason: Reason) -> Fetch {
         headers: inquiry.headers.clone().into_owned(),
         reason,
         conditions: None,
+        answers_client: false,
     }
 }
 
@@ -174,7 +175,19 @@ fn ask(
             conditional(&mut fetch, conditions);
             Decision::Validate(fetch)
         }
-        None => Decision::Forward(fetch),
+        None => {
+            // A part would not fill the cache.
+            let fills = options.fill_on_condition
+                && fetch.method == Method::GET
+                && !inquiry.control.no_store
+                && !fetch.headers.contains_key(RANGE);
+            if fills {
+                fetch.headers.remove(IF_NONE_MATCH);
+                fetch.headers.remove(IF_MODIFIED_SINCE);
+                fetch.answers_client = true;
+            }
+            Decision::Forward(fetch)
+        }
     }
 }
 
@@ -249,6 +262,7 @@ fn conditional(fetch: &mut Fetch, conditions: Conditions) {
         put(&mut fetch.headers, IF_MODIFIED_SINCE, modified.clone());
     }
     fetch.conditions = Some(conditions);
+    fetch.answers_client = true;
 }
 
 /// The answer to `only-if-cached`, and to what may be neither served nor validated: 504.

@@ -37,6 +37,10 @@ pub struct Options {
     /// those whose content coding it takes, so that the origin may say that one of them will do
     /// (RFC 9111, 4.1). Say `false` if an origin gives different variants one strong tag.
     pub offer_other_variants: bool,
+    /// Whether a request whose conditions the cache cannot answer yet is forwarded without them, so that
+    /// the response can be stored; the client gets its 304 all the same. Good where many clients come
+    /// with copies of their own, such as crawlers, and the origin's bodies are cheap to fetch.
+    pub fill_on_condition: bool,
     /// The most variants that are kept for one key; the oldest makes room.
     pub max_variants: usize,
     /// The most ranges that one request may ask for; what asks for more gets the whole. Nought
@@ -62,6 +66,7 @@ impl Default for Options {
             windows_beside_s_maxage: false,
             stale_if_unreachable: 0,
             offer_other_variants: true,
+            fill_on_condition: false,
             max_variants: 16,
             max_ranges: 16,
             max_header_bytes: 64 * 1024,

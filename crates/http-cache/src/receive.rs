@@ -167,7 +167,7 @@ impl<'a> Receipt<'a> {
     fn unwanted(&self) -> Option<Answer> {
         let asked = self.inquiry.headers.contains_key(IF_NONE_MATCH)
             || self.inquiry.headers.contains_key(IF_MODIFIED_SINCE);
-        if !asked || !self.fetch.is_conditional() || self.response.status != StatusCode::OK {
+        if !asked || !self.fetch.answers_client || self.response.status != StatusCode::OK {
             return None;
         }
         let arrival = Stored::unchecked(

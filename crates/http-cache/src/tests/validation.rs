@@ -398,3 +398,39 @@ fn a_range_stays_in_a_validation() {
     let outcome = rig.receive(&request, 304, &[("etag", "\"a\"")]);
     assert_eq!(answer(&outcome).status, 206);
 }
+
+#[test]
+fn an_option_fills_the_cache_though_the_client_asked_with_conditions() {
+    let filling = || {
+        Rig::with(Options {
+            fill_on_condition: true,
+            ..Options::default()
+        })
+    };
+    let list = [("cache-control", "max-age=10"), ("etag", "\"a\"")];
+    for (tag, status) in [("\"a\"", Some(304)), ("\"b\"", None)] {
+        let mut rig = filling();
+        let request = get(&[("if-none-match", tag), ("if-modified-since", &date(0))]);
+        let fetch = rig.fetch(&request);
+        assert!(!fetch.is_conditional() && !fetch.headers.contains_key("if-none-match"));
+        assert!(!fetch.headers.contains_key("if-modified-since"));
+        let outcome = rig.fill(&request, 200, &list);
+        let answered = match &outcome.respond {
+            Respond::Answer(answer) => Some(answer.status.as_u16()),
+            _ => None,
+        };
+        assert_eq!(answered, status);
+        assert!(is_hit(&rig.get(&[])));
+    }
+    for more in [("range", "bytes=0-1"), ("cache-control", "no-store")] {
+        let fetch = filling().fetch(&get(&[("if-none-match", "\"a\""), more]));
+        assert!(fetch.headers.contains_key("if-none-match"), "{more:?}");
+    }
+    let request = with_method(Method::HEAD, &[("if-none-match", "\"a\"")]);
+    assert!(
+        filling()
+            .fetch(&request)
+            .headers
+            .contains_key("if-none-match")
+    );
+}

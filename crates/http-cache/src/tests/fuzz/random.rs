@@ -335,6 +335,7 @@ impl Random {
             windows_beside_s_maxage: self.one_in(4),
             stale_if_unreachable: self.below(2) * self.below(60),
             offer_other_variants: !self.one_in(4),
+            fill_on_condition: self.one_in(4),
             max_variants: usize::try_from(1 + self.below(4)).unwrap_or(1),
             max_ranges: usize::try_from(self.below(6)).unwrap_or(1),
             ..Options::default()
