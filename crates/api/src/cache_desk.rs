@@ -25,7 +25,6 @@ use pitchey_store::FullStore;
 use pitchey_store::accounts::{Operation, Origin};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 use utoipa::ToSchema;
@@ -35,9 +34,6 @@ const MAX_NAMES: usize = 1000;
 
 /// The most prefixes: each is a walk over all keys.
 const MAX_PREFIXES: usize = 10;
-
-/// How much of what was named the audit log keeps, in characters.
-const NOTED: usize = 1000;
 
 /// How the caches of this origin are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -321,14 +317,9 @@ pub(crate) async fn purge<S: FullStore>(
         let detail = "name tags, keys or prefixes";
         return Err(Problem::new(Kind::InvalidContent, detail));
     }
-    let detail = vec![
-        ("tags", noted(&purge.tags)),
-        ("keys", noted(&purge.keys)),
-        ("prefixes", noted(&purge.prefixes)),
-        ("soft", purge.soft.to_string()),
-    ];
+    let operation = Operation::cache_purge(&purge.tags, &purge.keys, &purge.prefixes, purge.soft);
     // First, so that nothing is done of which nobody knows.
-    note(&site, &signed, "cache.purge", detail, &origin).await?;
+    note(&site, &signed, operation, &origin).await?;
     Ok(Json(desk.purge(purge).await))
 }
 
@@ -343,47 +334,10 @@ fn desk<S>(site: &Site<S>, signed: &Signed) -> Result<Arc<dyn CacheDesk>, Proble
 async fn note<S: FullStore>(
     site: &Site<S>,
     signed: &Signed,
-    action: &'static str,
-    detail: Vec<(&'static str, String)>,
+    operation: Operation,
     origin: &Origin,
 ) -> Result<(), Problem> {
-    let operation = Operation {
-        action,
-        subject_kind: "cache",
-        detail,
-    };
     let (operator, store) = (signed.actor().id, &site.api.store);
     let noted = store.note_operation(operator, operation, origin, site.now());
     Ok(noted.await?)
-}
-
-/// What was named, cut to what the audit log keeps of it.
-fn noted(names: &[impl AsRef<str>]) -> String {
-    let mut text = String::new();
-    for (n, name) in names.iter().enumerate() {
-        let name = name.as_ref();
-        if text.len() + name.len() > NOTED {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "… {} more", names.len() - n);
-            break;
-        }
-        if n > 0 {
-            text.push(' ');
-        }
-        text.push_str(name);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_log_keeps_what_fits() {
-        assert_eq!(noted(&["lists", "search"]), "lists search");
-        let long = vec!["x".repeat(400); 5];
-        let text = noted(&long);
-        assert!(text.ends_with("… 3 more"), "{text}");
-    }
 }

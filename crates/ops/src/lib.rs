@@ -13,6 +13,7 @@ pub mod import;
 mod interrupt;
 mod operate;
 mod output;
+mod password;
 mod progress;
 pub mod seed;
 mod span;
@@ -93,7 +94,7 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
     match cli.command {
         Command::Operate(command) => operate::run(command, &cli.database, out).await,
         Command::Db(arguments) => db::run(arguments, &cli.database, out).await,
-        Command::Cache(arguments) => cache::run(arguments, out).await,
+        Command::Cache(arguments) => cache::run(arguments, &cli.database, out).await,
         Command::Import(command) => import::run(command, cli.database.url()?, out).await,
         Command::Seed(arguments) => seed::run(arguments, cli.database.url()?, out).await,
     }

@@ -171,7 +171,7 @@ impl Config {
         let overload = layers.section("overload", &mut problems);
         let counters = layers.section("counters", &mut problems);
         let duties = layers.section("duties", &mut problems);
-        let cache = layers.section("cache", &mut problems);
+        let cache: CacheConfig = layers.section("cache", &mut problems);
         layers.finish(&mut problems);
 
         let config = Self {
@@ -186,7 +186,7 @@ impl Config {
             overload,
             counters,
             duties,
-            cache,
+            cache: cache.with_times(),
         };
         // What could not be read has its default, and that breaks rules, too: saying so helps nobody.
         let mut broken_rules = Vec::new();

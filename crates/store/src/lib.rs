@@ -11,6 +11,7 @@ pub mod intake;
 pub mod market;
 #[cfg(feature = "testing")]
 pub mod mem;
+mod operation;
 
 pub use accounts::Accounts;
 pub use intake::Intake;

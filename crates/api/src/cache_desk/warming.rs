@@ -1,6 +1,6 @@
 //! Loading public reads before they are asked for, through the router that answers them.
 
-use super::{desk, note, noted};
+use super::{desk, note};
 use crate::body::Fields;
 use crate::cached::{Ready, Warming};
 use crate::extract::{Client, NoQuery, Signed};
@@ -14,6 +14,7 @@ use futures::stream;
 use http::{StatusCode, Uri};
 use pitchey_resilience::Deadline;
 use pitchey_store::FullStore;
+use pitchey_store::accounts::Operation;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tower::ServiceExt as _;
@@ -109,11 +110,7 @@ pub(crate) async fn warm<S: FullStore>(
     fields.finish()?;
     let addresses = addresses.unwrap_or_default();
     let names: Vec<String> = addresses.iter().map(Uri::to_string).collect();
-    let detail = vec![
-        ("count", names.len().to_string()),
-        ("addresses", noted(&names)),
-    ];
-    note(&site, &signed, "cache.warm", detail, &origin).await?;
+    note(&site, &signed, Operation::cache_warm(&names), &origin).await?;
     let clock = &site.api.clock;
     let in_time = || {
         let deadline = deadline.as_ref().map(|Extension(deadline)| *deadline);

@@ -3,6 +3,7 @@
 mod accounts_pg;
 mod attacks;
 mod cache_coalesce;
+mod cache_desk;
 mod cache_history;
 mod cache_real;
 mod cache_redis_faults;

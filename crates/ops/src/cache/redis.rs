@@ -1,11 +1,14 @@
 //! `pitchey cache status`, `inspect` and `purge`: what is in Redis, whether or not an origin runs.
 
+use crate::Database;
+use crate::operate::line;
 use crate::output::Output;
 use crate::table::{Table, bytes, fields};
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use pitchey_cache::Position;
 use pitchey_cache::shared::{Lookup, Shared as _, Strength, Wish};
-use pitchey_runtime::{SystemRuntime, timeout};
+use pitchey_runtime::{Clock as _, SystemRuntime, timeout};
+use pitchey_store::accounts::Operation;
 use pitchey_tiers::{Overview, RedisConfig, RedisLink, RedisShared};
 use secrecy::SecretString;
 use serde_json::json;
@@ -19,6 +22,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long connecting may take, further attempts included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long writing into the audit log may take: what is to be purged is read meanwhile.
+const NOTE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many names one invalidation of ours has at most.
 const MAX_NAMES: usize = 1000;
@@ -36,7 +42,7 @@ pub(crate) struct Place {
 
 /// What is looked at.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct StatusOptions {
+pub(crate) struct OverviewOptions {
     #[command(flatten)]
     place: Place,
     /// Look at so many thousand keys at most, about, to count entries.
@@ -72,6 +78,19 @@ pub(crate) struct PurgeOptions {
     /// Do not serve what carries the tags while it is refreshed. Keys and prefixes are always removed.
     #[arg(long, requires = "tag")]
     hard: bool,
+    /// Who makes the change, for the audit log.
+    #[arg(
+        long,
+        env = "USER",
+        hide_env_values = true,
+        value_name = "NAME",
+        value_parser = line::<100>,
+        required_unless_present = "no_audit"
+    )]
+    operator: Option<String>,
+    /// Write nothing into the audit log: for when there is no database.
+    #[arg(long)]
+    no_audit: bool,
 }
 
 fn name(text: &str) -> Result<Box<str>, String> {
@@ -108,7 +127,7 @@ async fn connect(place: &Place) -> anyhow::Result<(Redis, JoinSet<()>)> {
 }
 
 pub(crate) async fn status(
-    options: StatusOptions,
+    options: OverviewOptions,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitCode> {
     let (redis, _tasks) = connect(&options.place).await?;
@@ -213,6 +232,7 @@ pub(crate) async fn inspect(
 
 pub(crate) async fn purge(
     options: PurgeOptions,
+    database: &Database,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitCode> {
     let (redis, _tasks) = connect(&options.place).await?;
@@ -221,6 +241,16 @@ pub(crate) async fn purge(
     } else {
         Strength::Soft
     };
+    match &options.operator {
+        Some(operator) if !options.no_audit => {
+            // First, so that nothing is done of which nobody knows.
+            let noted = note(&options, operator, database).await;
+            noted.context(
+                "nothing is purged, as the audit log cannot be written (--no-audit purges without)",
+            )?;
+        }
+        _ => eprintln!("pitchey: this purge is not in the audit log (--no-audit)"),
+    }
     // Nothing was written, so no copy of the source is too old that was not before.
     let position = Position::default();
     for tags in options.tag.chunks(MAX_NAMES) {
@@ -248,4 +278,24 @@ pub(crate) async fn purge(
         )
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes into the audit log what is going to be purged, as an origin does.
+async fn note(options: &PurgeOptions, operator: &str, database: &Database) -> anyhow::Result<()> {
+    let PurgeOptions {
+        tag, key, prefix, ..
+    } = options;
+    let operation = Operation::cache_purge(tag, key, prefix, !options.hard);
+    let runtime = SystemRuntime::new();
+    let store = database.connect()?;
+    let noting = store.note_operated(operator, &operation, runtime.wall());
+    let noted = timeout(&runtime, NOTE_TIMEOUT, noting).await;
+    store.close().await;
+    match noted {
+        Ok(noted) => Ok(noted?),
+        Err(_) => bail!(
+            "the database did not answer in {} s",
+            NOTE_TIMEOUT.as_secs()
+        ),
+    }
 }

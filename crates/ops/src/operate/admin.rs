@@ -2,7 +2,8 @@
 
 use super::{By, Desk, line};
 use crate::output::Output;
-use anyhow::{Context as _, bail, ensure};
+use crate::password::{self, wrong_length};
+use anyhow::{bail, ensure};
 use clap::Subcommand;
 use pitchey_model::{Email, MAX_PASSWORD, MIN_PASSWORD, ProfileText, Role, UserId, Username};
 use pitchey_passwords::{Memory, Parameters, Salt};
@@ -10,7 +11,6 @@ use pitchey_runtime::{Random as _, uuid_v7};
 use pitchey_store::accounts::{NewAccount, Taken};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
-use std::io::{BufRead, IsTerminal as _, Read as _};
 
 /// What can be done about administrators.
 #[derive(Debug, Subcommand)]
@@ -51,7 +51,7 @@ pub(crate) async fn run(
     output: &mut Output<'_>,
 ) -> anyhow::Result<()> {
     let Command::Create(create) = command;
-    let password = read_password()?;
+    let password = password::read_new()?;
     let username = create.username;
     let display_name = create
         .display_name
@@ -104,53 +104,6 @@ pub(crate) async fn run(
     })
 }
 
-/// From a terminal twice and unseen, else a line of standard input. Never from the arguments, which everybody
-/// on the machine can read.
-fn read_password() -> anyhow::Result<SecretString> {
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        return first_line(&mut stdin.lock());
-    }
-    let ask = |prompt| {
-        let answer = rpassword::prompt_password(prompt);
-        let answer = answer.context("cannot read the password from the terminal")?;
-        anyhow::Ok(SecretString::from(answer))
-    };
-    let password = ask("Password: ")?;
-    let again = ask("Once more: ")?;
-    ensure!(
-        password.expose_secret() == again.expose_secret(),
-        "these were two passwords"
-    );
-    Ok(password)
-}
-
-/// The first line, without its end.
-fn first_line(input: &mut impl BufRead) -> anyhow::Result<SecretString> {
-    // Enough for the longest password and the end of its line: what does not fit is too long anyway.
-    let most = 4 * MAX_PASSWORD + 2;
-    let mut line = Vec::with_capacity(most);
-    input
-        .take(most as u64)
-        .read_until(b'\n', &mut line)
-        .context("cannot read the password from standard input")?;
-    ensure!(
-        !line.is_empty(),
-        "no password: give it as a line on standard input, or call this on a terminal"
-    );
-    if line.last() == Some(&b'\n') {
-        line.pop();
-        line.pop_if(|end| *end == b'\r');
-    } else {
-        ensure!(line.len() < most, "{}", wrong_length());
-    }
-    // The error would carry the password.
-    match String::from_utf8(line) {
-        Ok(line) => Ok(line.into()),
-        Err(_) => bail!("the password is not text in UTF-8"),
-    }
-}
-
 /// The rules of registration.
 fn check(password: &SecretString, about: &[String]) -> anyhow::Result<()> {
     let password = password.expose_secret();
@@ -167,37 +120,9 @@ fn check(password: &SecretString, about: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn wrong_length() -> String {
-    format!("the password must have {MIN_PASSWORD} to {MAX_PASSWORD} characters")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn read(input: &[u8]) -> Result<String, String> {
-        let password = first_line(&mut &*input).map_err(|error| error.to_string())?;
-        Ok(password.expose_secret().to_owned())
-    }
-
-    #[test]
-    fn a_password_is_the_first_line_as_it_is() {
-        for input in [" a b \n", " a b \r\nmore\n", " a b "] {
-            assert_eq!(read(input.as_bytes()).as_deref(), Ok(" a b "), "{input:?}");
-        }
-        assert_eq!(read("ž\r".as_bytes()).as_deref(), Ok("ž\r"));
-        assert_eq!(read(b"\n").as_deref(), Ok(""));
-        let longest = "🎬".repeat(MAX_PASSWORD);
-        assert_eq!(read(format!("{longest}\r\n").as_bytes()), Ok(longest));
-    }
-
-    #[test]
-    fn what_is_no_password_is_refused_without_telling_it() {
-        let refused = |input: &[u8]| read(input).expect_err("no password");
-        assert!(refused(b"").starts_with("no password"));
-        assert_eq!(refused(b"secret\xff"), "the password is not text in UTF-8");
-        assert_eq!(refused(&[b'a'; 5000]), wrong_length());
-    }
 
     #[test]
     fn the_rules_are_those_of_registration() {

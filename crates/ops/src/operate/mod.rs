@@ -66,7 +66,7 @@ pub(crate) struct Because {
 }
 
 /// A line of text that says something, in at most so many characters.
-fn line<const MAX: usize>(raw: &str) -> Result<String, String> {
+pub(crate) fn line<const MAX: usize>(raw: &str) -> Result<String, String> {
     text::required_line(raw, MAX).map_err(|error| error.to_string())
 }
 

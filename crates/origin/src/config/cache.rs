@@ -91,29 +91,48 @@ const SESSION: Defaults = [10, 60, 60, 0, 0, 5];
 const SESSION_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl KindConfig {
+    /// With the kind's default for what is not given.
+    fn or(self, defaults: Defaults) -> Self {
+        let [memory, shared, fresh, revalidate, error, negative] = defaults;
+        Self {
+            memory_s: self.memory_s.or(Some(memory)),
+            shared_s: self.shared_s.or(Some(shared)),
+            fresh_s: self.fresh_s.or(Some(fresh)),
+            stale_while_revalidate_s: self.stale_while_revalidate_s.or(Some(revalidate)),
+            stale_if_error_s: self.stale_if_error_s.or(Some(error)),
+            negative_s: self.negative_s.or(Some(negative)),
+        }
+    }
+
     fn policy(self, defaults: Defaults) -> Policy {
-        let given = [
-            self.memory_s,
-            self.shared_s,
-            self.fresh_s,
-            self.stale_while_revalidate_s,
-            self.stale_if_error_s,
-            self.negative_s,
-        ];
-        let time = |n: usize| Duration::from_secs(given[n].unwrap_or(defaults[n]));
+        let given = self.or(defaults);
+        let time = |seconds: Option<u64>| Duration::from_secs(seconds.unwrap_or_default());
         Policy {
-            memory: time(0),
-            shared: time(1),
-            fresh: time(2),
-            stale_while_revalidate: time(3),
-            stale_if_error: time(4),
-            negative: time(5),
+            memory: time(given.memory_s),
+            shared: time(given.shared_s),
+            fresh: time(given.fresh_s),
+            stale_while_revalidate: time(given.stale_while_revalidate_s),
+            stale_if_error: time(given.stale_if_error_s),
+            negative: time(given.negative_s),
             ..Policy::default()
         }
     }
 }
 
 impl CacheConfig {
+    /// With the default of its kind for every time that is not given, so that whoever shows the configuration
+    /// shows the times that hold.
+    pub(super) fn with_times(self) -> Self {
+        Self {
+            pitch_detail: self.pitch_detail.or(PITCH_DETAIL),
+            pitch_list: self.pitch_list.or(PITCH_LIST),
+            search: self.search.or(SEARCH),
+            user_profile: self.user_profile.or(USER_PROFILE),
+            session: self.session.or(SESSION),
+            ..self
+        }
+    }
+
     /// Whether anything is kept.
     pub fn is_on(&self) -> bool {
         self.alone || self.has_redis()

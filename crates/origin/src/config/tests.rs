@@ -299,14 +299,44 @@ fn the_effective_configuration_is_a_file_without_secrets() {
     warm = true
 
     [cache.pitch_detail]
+    memory_s = 30
+    shared_s = 180
+    fresh_s = 1800
+    stale_while_revalidate_s = 60
+    stale_if_error_s = 3600
+    negative_s = 10
 
     [cache.pitch_list]
+    memory_s = 30
+    shared_s = 180
+    fresh_s = 300
+    stale_while_revalidate_s = 60
+    stale_if_error_s = 3600
+    negative_s = 10
 
     [cache.search]
+    memory_s = 15
+    shared_s = 180
+    fresh_s = 300
+    stale_while_revalidate_s = 30
+    stale_if_error_s = 600
+    negative_s = 10
 
     [cache.user_profile]
+    memory_s = 60
+    shared_s = 300
+    fresh_s = 3600
+    stale_while_revalidate_s = 300
+    stale_if_error_s = 3600
+    negative_s = 10
 
     [cache.session]
+    memory_s = 10
+    shared_s = 60
+    fresh_s = 60
+    stale_while_revalidate_s = 0
+    stale_if_error_s = 0
+    negative_s = 5
     "#);
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), &text).expect("written");
@@ -314,6 +344,16 @@ fn the_effective_configuration_is_a_file_without_secrets() {
         [DATABASE, KEY].map(|(name, value)| (OsString::from(name), OsString::from(value)));
     let again = Config::load(Some(file.path()), environment).expect("a file that is taken");
     assert_eq!(again.to_redacted_toml().expect("TOML"), text);
+}
+
+#[test]
+fn a_time_that_is_given_is_shown_beside_the_defaults_of_its_kind() {
+    let given = ("PITCHEY_CACHE__SEARCH__MEMORY_S", "7");
+    let config = load(None, &[DATABASE, KEY, given]).expect("a valid configuration");
+    let text = config.to_redacted_toml().expect("TOML");
+    let (_, search) = text.split_once("[cache.search]").expect("the section");
+    let expected = "\nmemory_s = 7\nshared_s = 180\nfresh_s = 300\n";
+    assert!(search.starts_with(expected), "{search}");
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! The audit log.
 
 use crate::PgStore;
+use crate::effects::Made;
 use pitchey_model::UserId;
 use pitchey_store::StoreError;
+use pitchey_store::accounts::{Operation, Origin};
 use serde_json::Value;
 use sqlx::types::ipnetwork::IpNetwork;
 use std::net::IpAddr;
@@ -81,6 +83,30 @@ impl From<AuditRow> for AuditRecord {
 }
 
 impl PgStore {
+    /// Writes what an operator, who has no account, did to what runs the site into the audit log.
+    pub async fn note_operated(
+        &self,
+        operator: &str,
+        operation: &Operation,
+        now: OffsetDateTime,
+    ) -> Result<(), StoreError> {
+        let named = ("operator", operator.to_owned());
+        let detail: Vec<_> = operation.detail.iter().cloned().chain([named]).collect();
+        let detail = &detail;
+        self.run_write("audit.add", |mut tx| async move {
+            let made = Made {
+                by: None,
+                origin: &Origin::default(),
+                at: now,
+            };
+            let subject = (operation.subject_kind, None);
+            self.write_audit(&mut tx, operation.action, subject, detail, made)
+                .await?;
+            Ok((tx, ()))
+        })
+        .await
+    }
+
     /// Entries of the audit log, newest first: at most `limit`, right behind `after`.
     pub async fn audit_log(
         &self,
