@@ -103,11 +103,16 @@ async fn attached(
     feed.connect().await?;
     // An invalidation that fails from here on is not among those that are about to be delivered.
     node.begin_catching_up();
+    let (told, _) = feed.mark().await?;
     if !catch_up.catch_up().await {
         return Err(Lost::Undelivered);
     }
     let at = clock.now();
     let (as_of, position) = feed.mark().await?;
+    if as_of.epoch != told.epoch {
+        // What was delivered may be lost with the epoch in which it was, the position first of all.
+        return Err(Gap.into());
+    }
     if !node.attach(as_of, position, at) {
         return Err(Lost::Distrusted);
     }

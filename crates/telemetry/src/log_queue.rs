@@ -69,11 +69,11 @@ impl Shared {
                 state = waited.unwrap_or_else(PoisonError::into_inner);
                 state.idle = false;
             }
-            if !state.ending {
-                drop(state);
-                thread::sleep(GATHERED_FOR);
-                state = self.lock();
-            }
+            let gathering = |state: &mut State| !state.ending;
+            let waited = self
+                .changed
+                .wait_timeout_while(state, GATHERED_FOR, gathering);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
             std::mem::swap(&mut taken, &mut state.lines);
             drop(state);
             // Nobody is left to be told that it cannot be written.

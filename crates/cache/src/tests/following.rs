@@ -9,7 +9,7 @@ use super::bed::{Bed, NothingLeft, from_source, ms, policy, secs, served};
 use crate::follow::{CatchUp, Lost};
 use crate::node::{Gap, Node, NodeConfig};
 use crate::shared::{Announced, Announcement, Strength};
-use crate::sim::tier::Link;
+use crate::sim::tier::{Link, Tier};
 use crate::stamp::{AsOf, Epoch, Position, Seq};
 
 const EPOCH: Epoch = Epoch(7);
@@ -215,4 +215,35 @@ fn a_node_comes_back_after_its_link_was_cut() {
     peer.hears.set_link(Link::Well);
     bed.advance(secs(2) + ms(1));
     assert!(peer.node.status(bed.now()).attached);
+}
+
+/// Tells the shared tier a position, which loses everything right afterwards, for the first time.
+struct ForgottenOnce {
+    tier: Tier,
+    called: AtomicUsize,
+}
+
+impl CatchUp for ForgottenOnce {
+    async fn catch_up(&self) -> bool {
+        let told = self.tier.reach(Position(9)).await.is_ok();
+        if self.called.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.tier.restart(true);
+        }
+        told
+    }
+}
+
+#[test]
+fn a_node_is_not_attached_to_an_epoch_that_has_not_been_told_how_far_the_source_is() {
+    let bed = Bed::new();
+    let (peer, origin) = (bed.detached(policy()), bed.origin("one"));
+    let catch_up = ForgottenOnce {
+        tier: peer.hears.clone(),
+        called: AtomicUsize::new(0),
+    };
+    bed.follow(&peer, catch_up);
+    bed.advance(secs(1));
+    assert!(peer.node.status(bed.now()).attached);
+    bed.run(peer.get("page/1", &origin)).expect("loaded");
+    assert_eq!(origin.last_load().position, Position(9));
 }
