@@ -83,6 +83,8 @@ pub(crate) struct Read {
     /// Which life of the node: what it knew before a crash is gone.
     pub(crate) life: u32,
     pub(crate) pitch: usize,
+    /// How many invalidations had been told to anybody: of what happens at one instant, what came first.
+    pub(crate) told: usize,
 }
 
 /// The history of a schedule.
@@ -147,6 +149,11 @@ impl History {
             version,
             acknowledged,
         });
+    }
+
+    /// How many invalidations have been told so far.
+    pub(crate) fn told_so_far(&self) -> usize {
+        self.lock().told.len()
     }
 
     pub(crate) fn failed(&self) {
@@ -229,11 +236,10 @@ impl Noted {
             From::Shared | From::Source => Duration::ZERO,
             From::Memory | From::Coalesced => silence,
         };
-        let told = self.told.iter().filter(|told| {
-            let own = told.node == read.node && told.life == read.life && told.at <= read.at;
+        let told = self.told[..read.told].iter().filter(|told| {
+            let own = told.node == read.node && told.life == read.life;
             // What nobody could vouch for says so.
             let others = told.acknowledged
-                && told.at + lag <= read.at
                 && (lag.is_zero() || told.at + lag < read.at)
                 && state != State::Unverified;
             told.object == object && (own || others)

@@ -202,6 +202,7 @@ impl Stage {
             node,
             life: running.life,
             pitch,
+            told: self.history.told_so_far(),
         };
         self.note(|| format!("node {node} is asked for pitch {pitch}"));
         let getting = get(&running, &self.database, pitch);
@@ -391,6 +392,7 @@ impl Stage {
                             node,
                             life,
                             pitch,
+                            told: self.history.told_so_far(),
                         };
                         let newest = |object| self.database.newest(object);
                         self.history.last_read(read, page, newest);
