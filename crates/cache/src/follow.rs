@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use pitchey_runtime::{Clock, Random, Timer};
 
+use crate::guard::Guard;
 use crate::node::{Gap, Node};
 use crate::shared::{Announcement, SharedError};
 use crate::stamp::{AsOf, Position};
@@ -109,7 +110,7 @@ async fn attached(
     }
     let at = clock.now();
     let (as_of, position) = feed.mark().await?;
-    if as_of.epoch != told.epoch {
+    if as_of.epoch != told.epoch && node.guards().has(Guard::AttachedEpoch) {
         // What was delivered may be lost with the epoch in which it was, the position first of all.
         return Err(Gap.into());
     }

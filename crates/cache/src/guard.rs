@@ -38,11 +38,13 @@ pub enum Guard {
     NegativeTags,
     /// Invalidations that a dead process left behind are delivered by another.
     Relay,
+    /// What is delivered before a node is attached is delivered in the epoch that it is attached to.
+    AttachedEpoch,
 }
 
 impl Guard {
     /// Every guard.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::StampBeforeLoad,
         Self::FillChecksTags,
         Self::LookupChecksTags,
@@ -57,6 +59,7 @@ impl Guard {
         Self::Distrust,
         Self::NegativeTags,
         Self::Relay,
+        Self::AttachedEpoch,
     ];
 
     /// Its name on the command line.
@@ -76,6 +79,7 @@ impl Guard {
             Self::Distrust => "distrust",
             Self::NegativeTags => "negative-tags",
             Self::Relay => "relay",
+            Self::AttachedEpoch => "attached-epoch",
         }
     }
 }

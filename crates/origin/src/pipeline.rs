@@ -16,6 +16,7 @@
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -97,17 +98,8 @@ struct Pipeline {
     door: Arc<FrontDoor<SystemRuntime>>,
 }
 
-/// Puts the pipeline in front of every route of `router`, and of what no route matches.
-pub fn layer(
-    router: Router,
-    settings: PipelineSettings,
-    door: Arc<FrontDoor<SystemRuntime>>,
-    runtime: SystemRuntime,
-) -> Router {
-    wrap(router, Pipeline::new(settings, door, runtime))
-}
-
-/// The same, with what is in memory in front of it.
+/// Puts the pipeline in front of every route of `router`, and of what no route matches; and what is in
+/// memory in front of all that.
 pub fn front<S>(
     router: Router,
     reads: MemoryReads<S>,
@@ -144,8 +136,17 @@ impl Pipeline {
         })
     }
 
-    /// Tells a request whose it is.
+    /// Whether a request brings nothing that the pipeline might refuse.
+    fn is_plain(&self, request: &Request<Body>) -> bool {
+        http_body::Body::is_end_stream(request.body())
+            && deadline::of(request.headers(), self.limits.timeout).is_ok()
+    }
+
+    /// Tells a request whose it is, once.
     fn introduce(&self, request: &mut Request<Body>) {
+        if request.extensions().get::<ClientAddress>().is_some() {
+            return;
+        }
         if let Some(PeerAddress(peer)) = request.extensions().get().copied() {
             let client = client_address(peer, request.headers(), &self.trusted_proxies);
             request.extensions_mut().insert(ClientAddress(client));
@@ -189,7 +190,11 @@ impl<S> Service<Request<Body>> for Front<S> {
         let pipeline = &self.pipeline;
         pipeline.introduce(&mut request);
         let started = pipeline.runtime.now();
-        let Some((mut response, route)) = self.reads.answer(&mut request) else {
+        let is_plain = pipeline.is_plain(&request);
+        let look = || is_plain.then(|| self.reads.answer(&mut request)).flatten();
+        // After a panic the router is asked, which answers the next one.
+        let found = std::panic::catch_unwind(AssertUnwindSafe(look));
+        let Ok(Some((mut response, route))) = found else {
             return Either::Right(self.router.call(request));
         };
         let id = pipeline.id_of(&request);

@@ -126,6 +126,13 @@ async fn an_answer_from_memory_is_that_of_the_router_in_all_but_its_source() -> 
     assert_eq!(refused.summary(), "412 precondition-failed");
     let held = client.get(&pitch, &[("if-match", &tag)]).await?;
     assert_eq!((held.status, held.header("x-cache-status")), (200, "HIT"));
+
+    // What the pipeline refuses is refused whether or not the answer is there.
+    let soon = client.get(&pitch, &[("x-request-timeout-ms", "soon")]);
+    assert_eq!(soon.await?.summary(), "400 malformed-request");
+    let large = json!("x".repeat(100_000));
+    let large = client.send(Method::GET, &pitch, &[], Some(&large));
+    assert_eq!(large.await?.summary(), "413 content-too-large");
     origin.stop().await
 }
 

@@ -53,7 +53,7 @@ fn router_behind(door: Arc<FrontDoor<SystemRuntime>>, runtime: SystemRuntime) ->
         trusted_proxies: vec!["10.0.0.0/8".parse().expect("a network")],
         database_time: false,
     };
-    layer(routes, settings, door, runtime)
+    wrap(routes, Pipeline::new(settings, door, runtime))
 }
 
 /// A door for so many at once, and as many more who wait.
