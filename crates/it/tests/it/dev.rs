@@ -170,6 +170,27 @@ fn a_process_that_dies_ends_the_run_with_its_name_and_the_end_of_its_log() -> Re
 }
 
 #[test]
+fn a_redis_that_dies_is_not_missed_and_comes_back() -> Result<()> {
+    let home = Home::new()?;
+    let mut run = home.start(&[])?;
+    let origin = ready(&mut run)?;
+    let redis = i32::try_from(pids(&run.log())[1])?;
+    let redis = rustix::process::Pid::from_raw(redis).context("a process id is positive")?;
+    rustix::process::kill_process(redis, Signal::KILL)?;
+
+    for said in ["redis ended by itself", "redis runs again"] {
+        wait::until(said, PATIENCE, || {
+            Ok(run.log().contains(said).then_some(()))
+        })?;
+        assert_eq!(http_status(origin, "/api/pitches?limit=3")?, 200);
+    }
+    assert!(run.process().exited()?.is_none());
+    run.process().signal(Signal::INT)?;
+    assert!(run.process().wait(PATIENCE)?.success());
+    Ok(())
+}
+
+#[test]
 fn an_interrupt_during_the_start_stops_what_has_been_started() -> Result<()> {
     let home = Home::new()?;
     let mut run = home.start(&[])?;

@@ -22,6 +22,11 @@ const STOP_WITHIN: Duration = Duration::from_secs(30);
 /// A seed of millions takes a while; nobody waits for longer without looking.
 const LOAD_WITHIN: Duration = Duration::from_hours(2);
 
+/// How long a Redis that has ended stays away: long enough to see that nothing breaks.
+const AWAY_FOR: Duration = Duration::from_secs(5);
+/// A Redis that ends so soon after it was started again will do so once more.
+const SETTLED: Duration = Duration::from_secs(10);
+
 const ORIGIN_PORT: u16 = 8788;
 const METRICS_PORT: u16 = 9788;
 
@@ -260,13 +265,41 @@ impl<'a> Platform<'a> {
         }
     }
 
-    /// Returns when somebody asks to stop, and fails when a process has ended by itself.
+    /// Returns when somebody asks to stop, and fails when a process has ended by itself without which the
+    /// rest cannot go on. Redis is none: it is started again after a while.
     pub(crate) fn watch(&mut self) -> Result<()> {
+        let mut away_since = None;
+        let mut back_since: Option<Instant> = None;
         while self.interrupts.none() {
-            for process in self.members.iter_mut().filter_map(Member::process) {
-                if let Some(status) = process.exited()? {
-                    let (name, tail) = (process.name(), process.log_tail(20));
-                    bail!("{name} ended by itself ({status}). The end of its log:\n{tail}");
+            for member in &mut self.members {
+                let Some(process) = member.process() else {
+                    continue;
+                };
+                let Some(status) = process.exited()? else {
+                    continue;
+                };
+                let (name, tail) = (process.name().to_owned(), process.log_tail(20));
+                let is_back_for = back_since.map(|since| since.elapsed());
+                match &mut member.server {
+                    Server::Redis(redis) if is_back_for.is_none_or(|time| time > SETTLED) => {
+                        redis.kill()?;
+                        away_since = Some(Instant::now());
+                        let pause = AWAY_FOR.as_secs();
+                        say(&format!(
+                            "redis ended by itself ({status}); the rest goes on, and it is started again in {pause} s"
+                        ));
+                    }
+                    _ => bail!("{name} ended by itself ({status}). The end of its log:\n{tail}"),
+                }
+            }
+            if away_since.is_some_and(|since: Instant| since.elapsed() > AWAY_FOR) {
+                away_since = None;
+                for member in &mut self.members {
+                    if let Server::Redis(redis) = &mut member.server {
+                        redis.restart()?;
+                        back_since = Some(Instant::now());
+                        say("redis runs again");
+                    }
                 }
             }
             std::thread::sleep(Duration::from_millis(100));
