@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, VIA};
+use http::header::{
+    CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    VIA,
+};
 use http::{Uri, Version};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -61,32 +64,66 @@ pub(crate) fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
     chain
 }
 
-/// Tells the origin who asks, and that it came through here.
-pub(crate) fn introduce(
-    headers: &mut HeaderMap,
-    client: Client,
-    chain: Option<HeaderValue>,
-    version: Version,
-) {
-    let chain = chain.filter(|_| client.trusted);
-    let address = client.address.map(|address| address.to_string());
-    let told = match (chain, address) {
-        (Some(chain), Some(address)) => {
-            let list = [chain.as_bytes(), address.as_bytes()].join(&b", "[..]);
-            HeaderValue::from_bytes(&list).ok()
+/// What the origin is told of a request's way.
+#[derive(Clone, Debug)]
+pub(crate) struct Introduction {
+    pub(crate) client: Client,
+    /// The chain of addresses that it came with.
+    pub(crate) chain: Option<HeaderValue>,
+    pub(crate) version: Version,
+}
+
+impl Introduction {
+    /// Tells the origin who asks, and that it came through here.
+    pub(crate) fn tell(&self, headers: &mut HeaderMap) {
+        let chain = self.chain.as_ref().filter(|_| self.client.trusted);
+        let address = self.client.address.map(|address| address.to_string());
+        let told = match (chain, address) {
+            (Some(chain), Some(address)) => {
+                let list = [chain.as_bytes(), address.as_bytes()].join(&b", "[..]);
+                HeaderValue::from_bytes(&list).ok()
+            }
+            (Some(chain), None) => Some(chain.clone()),
+            (None, address) => address.and_then(|address| HeaderValue::try_from(address).ok()),
+        };
+        if let Some(told) = told {
+            headers.insert(X_FORWARDED_FOR, told);
         }
-        (chain, address) => chain.or_else(|| HeaderValue::try_from(address?).ok()),
-    };
-    if let Some(told) = told {
-        headers.insert(X_FORWARDED_FOR, told);
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        let via = HeaderValue::from_static(match self.version {
+            Version::HTTP_2 => "2 pitchey-edge",
+            Version::HTTP_10 => "1.0 pitchey-edge",
+            _ => "1.1 pitchey-edge",
+        });
+        headers.append(VIA, via);
     }
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-    let via = HeaderValue::from_static(match version {
-        Version::HTTP_2 => "2 pitchey-edge",
-        Version::HTTP_10 => "1.0 pitchey-edge",
-        _ => "1.1 pitchey-edge",
-    });
-    headers.append(VIA, via);
+}
+
+/// Takes out of a response what is about the connection that it came on (RFC 9110, 7.6.1).
+pub(crate) fn end_to_end(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    let known = [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
+    for name in known.iter().chain(&named) {
+        headers.remove(name);
+    }
+    for name in ["keep-alive", "proxy-connection"] {
+        headers.remove(name);
+    }
+}
+
+/// Takes out of a response what the origin says to an edge alone.
+pub(crate) fn strip_own(headers: &mut HeaderMap) {
+    let is_own = |name: &&HeaderName| name.as_str().starts_with("pitchey-edge-");
+    let names: Vec<HeaderName> = headers.keys().filter(is_own).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
 }
 
 /// Names the origin as the host, as its own address does.
@@ -111,9 +148,33 @@ mod tests {
         assert!(headers.is_empty());
         let address = Some(IpAddr::from([192, 0, 2, 1]));
         let client = Client { address, trusted };
-        introduce(&mut headers, client, chain, Version::HTTP_11);
+        let version = Version::HTTP_11;
+        Introduction {
+            client,
+            chain,
+            version,
+        }
+        .tell(&mut headers);
         assert_eq!(headers[VIA], "1.1 pitchey-edge");
         headers[X_FORWARDED_FOR].to_str().expect("text").to_owned()
+    }
+
+    #[test]
+    fn what_is_of_the_connection_or_between_origin_and_edge_goes_no_further() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "x-hop, close"),
+            ("x-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("transfer-encoding", "chunked"),
+            ("pitchey-edge-tags", "a"),
+            ("etag", "\"1\""),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        end_to_end(&mut headers);
+        strip_own(&mut headers);
+        assert_eq!(headers.len(), 1);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http::{Method, Request, Response, StatusCode, Uri};
 use pitchey_http_cache::{
     Answer, Decision, Fetch, Handling, Options, Reason, Request as Asked, SharedCache, Source,
     Timestamp,
@@ -15,7 +15,7 @@ use pitchey_http_cache::{
 use pitchey_runtime::timeout;
 
 use crate::body::Body;
-use crate::fields::{self, Client};
+use crate::fields::{self, Client, Introduction};
 use crate::flights::{Flights, Landed, Leader, Role};
 use crate::platform::{FetchError, Platform, Store as _};
 use crate::slot::Slot;
@@ -63,9 +63,7 @@ pub(crate) struct Exchange {
     pub(crate) target: Uri,
     /// As the client sent them, without what must not steer anything.
     pub(crate) headers: HeaderMap,
-    version: Version,
-    client: Client,
-    chain: Option<HeaderValue>,
+    introduction: Introduction,
 }
 
 impl Exchange {
@@ -167,9 +165,11 @@ impl<P: Platform> Inner<P> {
             // Both halves have been addresses already.
             target: Uri::from_parts(target).unwrap_or_default(),
             headers: parts.headers,
-            version: parts.version,
-            client,
-            chain,
+            introduction: Introduction {
+                client,
+                chain,
+                version: parts.version,
+            },
         }
     }
 
@@ -309,8 +309,7 @@ impl<P: Platform> Inner<P> {
         *request.uri_mut() = exchange.target.clone();
         let mut headers = fetch.headers.clone();
         fields::address_to(&self.settings.origin, &mut headers);
-        let chain = exchange.chain.clone();
-        fields::introduce(&mut headers, exchange.client, chain, exchange.version);
+        exchange.introduction.tell(&mut headers);
         *request.headers_mut() = headers;
         self.platform.fetch(request).await
     }

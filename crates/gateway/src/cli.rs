@@ -21,6 +21,10 @@ pub struct Cli {
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
 
+    /// Be the edge of Pitchey, before its origin: see the section `pitchey` of the configuration.
+    #[arg(long)]
+    pub pitchey: bool,
+
     /// A configuration file (TOML).
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

@@ -4,12 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use figment::Figment;
-use figment::providers::{Env, Format as _, Serialized, Toml};
-use http::Uri;
+use figment::providers::{Env, Format as _, Toml};
 use http::uri::PathAndQuery;
+use http::{HeaderValue, Uri};
 use ipnet::IpNet;
+use pitchey_api::edge::MIN_SECRET;
 use pitchey_telemetry::LogConfig;
-use serde::{Deserialize, Serialize};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::cli::Cli;
 
@@ -26,6 +28,8 @@ pub struct Config {
     pub origin: OriginConfig,
     /// What is kept.
     pub store: StoreConfig,
+    /// What makes it the edge of Pitchey.
+    pub pitchey: PitcheyConfig,
     /// Log lines.
     pub log: LogConfig,
 }
@@ -120,6 +124,68 @@ impl Default for StoreConfig {
     }
 }
 
+/// The `pitchey` section.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PitcheyConfig {
+    /// Whether it is the edge of Pitchey, and not a proxy for any site.
+    pub enabled: bool,
+    /// What is shown to the origin, which has the same as `cache.edge_key`: at least 32 bytes.
+    #[serde(serialize_with = "redacted")]
+    pub secret: SecretString,
+    /// Redis, whose stream tells what is invalidated: that of the origins.
+    #[serde(serialize_with = "redacted")]
+    pub redis_url: SecretString,
+    /// What the keys in Redis begin with: the same as the origins' `cache.prefix`.
+    pub prefix: String,
+    /// How long a call to Redis may take.
+    pub timeout_ms: u64,
+    /// How long what is in memory is trusted after the last proof that no invalidation was missed.
+    pub silence_ms: u64,
+}
+
+impl Default for PitcheyConfig {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            secret: SecretString::default(),
+            redis_url: SecretString::default(),
+            prefix: "pitchey:".to_owned(),
+            timeout_ms: 50,
+            silence_ms: 1_000,
+        }
+    }
+}
+
+impl PitcheyConfig {
+    fn validate(&self, problems: &mut Vec<String>) {
+        if !self.enabled {
+            return;
+        }
+        let url = self.redis_url.expose_secret();
+        if !["redis://", "rediss://"]
+            .iter()
+            .any(|scheme| url.starts_with(scheme))
+        {
+            problems
+                .push("pitchey.redis_url: does not start with redis:// or rediss://".to_owned());
+        }
+        if self.secret.expose_secret().len() < MIN_SECRET {
+            problems.push(format!("pitchey.secret: has fewer than {MIN_SECRET} bytes"));
+        } else if HeaderValue::from_str(self.secret.expose_secret()).is_err() {
+            problems.push("pitchey.secret: is not plain text".to_owned());
+        }
+        if self.prefix.is_empty() || self.prefix.len() > 64 {
+            problems.push("pitchey.prefix: has 1 to 64 bytes".to_owned());
+        }
+    }
+}
+
+fn redacted<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    let is_set = !secret.expose_secret().is_empty();
+    serializer.serialize_str(if is_set { "[set]" } else { "" })
+}
+
 /// Everything that is wrong with the configuration, a sentence each.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("configuration is not valid:\n  {}", .problems.join("\n  "))]
@@ -131,7 +197,7 @@ pub struct ConfigError {
 impl Config {
     /// Reads all layers. All problems of all of them are reported together.
     pub fn load(cli: &Cli) -> Result<Self, ConfigError> {
-        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        let mut figment = Figment::new();
         let mut problems = Vec::new();
         if let Some(file) = &cli.config {
             match std::fs::read_to_string(file) {
@@ -150,6 +216,7 @@ impl Config {
         if let Some(origin) = &cli.origin {
             config.origin.url = origin.to_string();
         }
+        config.pitchey.enabled |= cli.pitchey;
         if let Some(address) = cli.listen {
             config.http.address = address;
         }
@@ -172,6 +239,7 @@ impl Config {
         if let Err(problem) = self.http.trusted() {
             problems.push(format!("http.trusted_proxies: {problem}"));
         }
+        self.pitchey.validate(&mut problems);
         let mut range = |name: &str, value: u64, least: u64, most: u64| {
             if !(least..=most).contains(&value) {
                 problems.push(format!("{name}: must be {least} to {most}, not {value}"));
@@ -210,6 +278,9 @@ impl Config {
         range("origin.idle_timeout_ms", origin.idle_timeout_ms, 0, day);
         let idle = count(origin.idle_connections);
         range("origin.idle_connections", idle, 0, 1 << 16);
+        let pitchey = &self.pitchey;
+        range("pitchey.timeout_ms", pitchey.timeout_ms, 1, 10_000);
+        range("pitchey.silence_ms", pitchey.silence_ms, 500, 60_000);
         range("store.memory_mib", self.store.memory_mib, 1, 1 << 20);
         let body = self.store.largest_body_kib;
         range("store.largest_body_kib", body, 1, 1 << 20);

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod native;
 mod paced;
+pub mod pitchey;
 pub mod serve;
 pub mod server;
 pub mod signals;

@@ -11,14 +11,16 @@ use hyper::body::Incoming;
 use ipnet::IpNet;
 use pitchey_edge::{Body, Client, Platform as _, Proxy, Settings, Store as _, refusal};
 use pitchey_http_cache::Options;
-use pitchey_runtime::{Random as _, SystemRuntime};
+use pitchey_runtime::{Clock as _, Random as _, SystemRuntime};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ms};
 use crate::native::Native;
 use crate::paced::Paced;
+use crate::pitchey::{self, NativeSite};
 use crate::server::{self, Answers};
 
 /// What is the edge's own lies under this.
@@ -38,17 +40,25 @@ pub async fn serve(
     let origin = config.origin.uri().map_err(anyhow::Error::msg)?;
     let trusted = config.http.trusted().map_err(anyhow::Error::msg)?;
     let platform = Native::new(&config, runtime)?;
-    let settings = Settings {
-        origin,
-        name: "pitchey-edge".to_owned(),
-        options: Options {
-            seed: runtime.next_u64(),
-            ..Options::default()
-        },
-        patience: ms(config.origin.response_timeout_ms),
+    let mut beside = JoinSet::new();
+    let mode = if config.pitchey.enabled {
+        let (site, hearing) = pitchey::site(&config, &platform, runtime)?;
+        beside.spawn(hearing.run(stop.clone()));
+        Mode::Pitchey(site)
+    } else {
+        let settings = Settings {
+            origin,
+            name: "pitchey-edge".to_owned(),
+            options: Options {
+                seed: runtime.next_u64(),
+                ..Options::default()
+            },
+            patience: ms(config.origin.response_timeout_ms),
+        };
+        Mode::Proxy(Proxy::new(platform.clone(), settings))
     };
     let service = Gateway(Arc::new(Parts {
-        proxy: Proxy::new(platform.clone(), settings),
+        mode,
         trusted,
         stall: ms(config.http.stall_timeout_ms),
         largest: config.http.max_body_bytes,
@@ -69,8 +79,13 @@ pub async fn serve(
 #[derive(Clone)]
 struct Gateway(Arc<Parts>);
 
+enum Mode {
+    Proxy(Proxy<Native>),
+    Pitchey(NativeSite),
+}
+
 struct Parts {
-    proxy: Proxy<Native>,
+    mode: Mode,
     trusted: Vec<IpNet>,
     stall: Duration,
     largest: u64,
@@ -80,14 +95,14 @@ struct Parts {
 impl Answers<Native> for Gateway {
     async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Body<Native>> {
         let Parts {
-            proxy,
+            mode,
             trusted,
             stall,
             largest,
             runtime,
         } = &*self.0;
         if request.uri().path().starts_with(OWN) {
-            return own(request.uri().path(), proxy.platform());
+            return own(request.uri().path(), mode, *runtime);
         }
         if request.body().size_hint().lower() > *largest {
             return refusal(
@@ -100,15 +115,26 @@ impl Answers<Native> for Gateway {
             trusted: trusted.iter().any(|network| network.contains(&peer)),
         };
         let request = request.map(|body| Paced::new(body, *runtime, *stall, *largest));
-        proxy.handle(request, client).await
+        match mode {
+            Mode::Proxy(proxy) => proxy.handle(request, client).await,
+            Mode::Pitchey(site) => site.handle(request, client).await,
+        }
     }
 }
 
 /// What the edge says of itself.
-fn own(path: &str, platform: &Native) -> Response<Body<Native>> {
+fn own(path: &str, mode: &Mode, runtime: SystemRuntime) -> Response<Body<Native>> {
     let (status, text) = if path == "/__edge/health" {
-        let (entries, bytes) = platform.store().size();
-        let health = serde_json::json!({"status": "ok", "entries": entries, "bytes": bytes});
+        let (attached, (entries, bytes)) = match mode {
+            Mode::Proxy(proxy) => (None, proxy.platform().store().size()),
+            Mode::Pitchey(site) => {
+                let status = site.node().status(runtime.now());
+                (Some(status.attached), site.size())
+            }
+        };
+        let health = serde_json::json!({
+            "status": "ok", "entries": entries, "bytes": bytes, "attached": attached,
+        });
         (StatusCode::OK, health.to_string())
     } else {
         (StatusCode::NOT_FOUND, "{\"status\":404}".to_owned())

@@ -6,6 +6,7 @@ use anyhow::Result;
 use http::Method;
 use pitchey_testkit::{Gateway, Program};
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ struct Bed {
     upstream: Upstream,
 }
 
-async fn open(upstream: Upstream, settings: &[(&str, &str)]) -> Result<Bed> {
+fn open(upstream: Upstream, settings: &[(&str, &str)]) -> Result<Bed> {
     let program = Gateway::program(&upstream.url());
     let program = settings
         .iter()
@@ -40,7 +41,6 @@ async fn before(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Resu
         Upstream::start(move |seen| ready(answer(&seen))).await?,
         &[],
     )
-    .await
 }
 
 fn text(answer: &Answer) -> String {
@@ -124,7 +124,7 @@ async fn of_many_who_ask_at_once_one_goes_on() -> Result<()> {
         }
     })
     .await?;
-    let bed = open(upstream, &[]).await?;
+    let bed = open(upstream, &[])?;
     let mut asking = JoinSet::new();
     for _ in 0..50 {
         let client = bed.client.clone();
@@ -151,7 +151,7 @@ async fn what_is_not_to_be_stored_goes_to_one_alone() -> Result<()> {
         }
     })
     .await?;
-    let bed = open(upstream, &[]).await?;
+    let bed = open(upstream, &[])?;
     let mut asking = JoinSet::new();
     for _ in 0..20 {
         let client = bed.client.clone();
@@ -327,7 +327,7 @@ async fn what_is_too_large_or_breaks_off_is_passed_on_and_not_stored() -> Result
         ready(reply.with("cache-control", "max-age=60"))
     })
     .await?;
-    let bed = open(upstream, &[("GATEWAY_STORE__LARGEST_BODY_KIB", "64")]).await?;
+    let bed = open(upstream, &[("GATEWAY_STORE__LARGEST_BODY_KIB", "64")])?;
     for _ in 0..2 {
         let large = bed.client.get("/large", &[]).await?;
         assert_eq!(large.body.len(), 100_000);
@@ -353,7 +353,7 @@ async fn an_origin_that_hangs_and_clients_that_ask_too_much_get_an_answer() -> R
         ("GATEWAY_HTTP__MAX_BODY_BYTES", "1000"),
         ("GATEWAY_HTTP__MAX_HEADER_BYTES", "8192"),
     ];
-    let bed = open(upstream, &settings).await?;
+    let bed = open(upstream, &settings)?;
     assert_eq!(bed.client.get("/hangs", &[]).await?.status, 504);
     let large = serde_json::json!("x".repeat(2000));
     let refused = bed
@@ -370,7 +370,7 @@ async fn an_origin_that_hangs_and_clients_that_ask_too_much_get_an_answer() -> R
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_come_to_the_point_is_cut_off() -> Result<()> {
     let upstream = Upstream::start(|_| ready(Reply::new(200, "well"))).await?;
-    let bed = open(upstream, &[("GATEWAY_HTTP__HEADER_TIMEOUT_MS", "50")]).await?;
+    let bed = open(upstream, &[("GATEWAY_HTTP__HEADER_TIMEOUT_MS", "50")])?;
     for begun in ["", "PRI * HT", "GET / HTTP/1.1\r\nhost: x\r\nx-slow: "] {
         let mut stream = TcpStream::connect(bed.gateway.address()).await?;
         stream.write_all(begun.as_bytes()).await?;
@@ -423,7 +423,7 @@ async fn a_stop_lets_the_request_in_flight_finish() -> Result<()> {
         }
     })
     .await?;
-    let mut bed = open(upstream, &[]).await?;
+    let mut bed = open(upstream, &[])?;
     let client = bed.client.clone();
     let mut asking = JoinSet::new();
     asking.spawn(async move { client.get("/", &[]).await });
@@ -455,8 +455,8 @@ async fn the_command_line_says_what_it_takes_and_what_is_wrong() -> Result<()> {
         let program = Program::new("pitchey-gateway", "gateway").args(arguments);
         let output = block_in_place(|| program.run(Duration::from_mins(1)))?;
         let code = output.status.code().unwrap_or(-1);
-        report += &format!("$ gateway {}\n", arguments.join(" "));
-        report += &format!("{}{}= {code}\n\n", output.stdout, output.stderr);
+        let _ = writeln!(report, "$ gateway {}", arguments.join(" "));
+        let _ = writeln!(report, "{}{}= {code}\n", output.stdout, output.stderr);
     }
     insta::assert_snapshot!(report);
     Ok(())

@@ -72,7 +72,7 @@ impl Reply {
 struct Pieces {
     /// What is before the break has gone out.
     flushed: bool,
-    pieces: VecDeque<Result<Bytes, std::io::Error>>,
+    rest: VecDeque<Result<Bytes, std::io::Error>>,
     length: Option<u64>,
 }
 
@@ -84,12 +84,12 @@ impl Body for Pieces {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-        if matches!(self.pieces.front(), Some(Err(_))) && !self.flushed {
+        if matches!(self.rest.front(), Some(Err(_))) && !self.flushed {
             self.flushed = true;
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let piece = self.pieces.pop_front();
+        let piece = self.rest.pop_front();
         Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
     }
 
@@ -180,7 +180,10 @@ async fn handle(
     notify: Arc<tokio::sync::Notify>,
 ) -> Result<Response<Pieces>, Infallible> {
     let (parts, body) = request.into_parts();
-    let body = body.collect().await.map(|body| body.to_bytes());
+    let body = body
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes);
     let seen = {
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = Seen {
@@ -208,7 +211,7 @@ async fn handle(
     Ok(response
         .body(Pieces {
             flushed: false,
-            pieces,
+            rest: pieces,
             length,
         })
         .expect("the test names proper headers"))
