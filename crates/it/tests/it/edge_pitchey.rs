@@ -5,7 +5,7 @@ use crate::client::{Answer, Client, Person};
 use anyhow::{Context as _, Result, ensure};
 use http::Method;
 use pitchey_api::edge::Routes;
-use pitchey_testkit::{FaultProxy, Gateway};
+use pitchey_testkit::{FaultProxy, Faults, Gateway};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -117,7 +117,17 @@ async fn after_an_edit_is_acknowledged_no_read_shows_what_was_before() -> Result
         });
     }
     // The number of the title is one behind the version that publishing left.
-    for _ in 0..200 {
+    for edit_number in 0..200 {
+        // What is announced comes late: behind the answer to the edit, and later than that waits for it.
+        match edit_number {
+            50 => bed
+                .to_redis
+                .set(Faults::round_trip(Duration::from_millis(40))),
+            150 => bed
+                .to_redis
+                .set(Faults::round_trip(Duration::from_millis(300))),
+            _ => {}
+        }
         let version = edit(&bed.edge, &maker.person, &mut pitch).await?;
         acknowledged.store(version, Ordering::Release);
         let answer = bed.edge.get(&pitch.target, &[]).await?.expect(200)?;
