@@ -5,6 +5,7 @@
 //! What must not be old for one who wrote is decided by invalidation: a handler names in `Tags` what its
 //! answer is made of, and whatever changes any of it raises the tag before it is acknowledged.
 
+use crate::edge::{FromEdge, is_far_enough, tell_edge};
 use crate::finish::page_of;
 use crate::page::{Page, Version};
 use crate::problem::{Kind, Problem};
@@ -14,7 +15,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
-use pitchey_cache::{Answer, GetError, Load, Loaded, Source, State as Freshness, Value};
+use pitchey_cache::{
+    Answer, AsOf, GetError, Load, Loaded, Position, Source, State as Freshness, Value, Vintage,
+};
 use pitchey_model::event::Tag;
 use pitchey_model::{Genre, PitchCard, PitchId, WalPosition};
 use pitchey_runtime::Clock;
@@ -60,6 +63,21 @@ impl ResponseKind {
     }
 }
 
+impl ResponseKind {
+    /// The kinds of tags that a load may find as it goes.
+    pub(crate) const fn discovers(self) -> &'static [&'static str] {
+        match self {
+            Self::UserProfile => &["user"],
+            _ => &["creator"],
+        }
+    }
+}
+
+/// The routes whose answers are kept, by themselves.
+pub(crate) fn kept_routes() -> impl Iterator<Item = &'static str> {
+    KEPT.into_iter().map(|(route, _)| route)
+}
+
 /// The routes whose answers are kept. Those without a parameter come first, as they are matched first.
 const KEPT: [(&str, ResponseKind); 7] = [
     ("/api/pitches", ResponseKind::PitchList),
@@ -74,13 +92,18 @@ const KEPT: [(&str, ResponseKind); 7] = [
 /// The route of a path, if its answers may be kept. It may be another route that looks like it, whose
 /// answers are not: nothing is kept under their keys.
 pub(crate) fn kept_route(path: &str) -> Option<(&'static str, ResponseKind)> {
-    let matches = |route: &str| match route.split_once('{') {
+    KEPT.into_iter()
+        .find(|(route, _)| matches_route(route, path))
+}
+
+/// Whether a path is one of a route, which has one parameter at its end or none.
+pub(crate) fn matches_route(route: &str, path: &str) -> bool {
+    match route.split_once('{') {
         None => path == route,
         Some((before, _)) => path
             .strip_prefix(before)
             .is_some_and(|value| !value.is_empty() && !value.contains('/')),
-    };
-    KEPT.into_iter().find(|(route, _)| matches(route))
+    }
 }
 
 /// A cached answer: a page, or that there is nothing.
@@ -154,6 +177,22 @@ pub trait Responses: Send + Sync + 'static {
 
     /// Loads an answer behind everything else, unless it is fresh; whether it is now.
     fn warm<'a>(&'a self, kind: ResponseKind, key: &'a str, handler: Handler) -> Boxed<'a, bool>;
+
+    /// Somebody in front knows of an invalidation: nothing older is given from now on. `false` if it cannot
+    /// be told here what is older. So it is where nothing is shared.
+    fn heard_of(&self, _: AsOf) -> bool {
+        false
+    }
+
+    /// What an answer has seen, if it can be told in numbers that others know.
+    fn as_of(&self, _: &Answer<CachedResponse>) -> Option<AsOf> {
+        None
+    }
+
+    /// The newest invalidation that is known here, in numbers that others know.
+    fn newest(&self) -> Option<AsOf> {
+        None
+    }
 }
 
 /// Where sessions are kept, by the hash of their token.
@@ -226,10 +265,7 @@ impl Source<CachedResponse, Problem> for Handler {
     }
 
     fn discovers(&self) -> &'static [&'static str] {
-        match self.kind {
-            ResponseKind::UserProfile => &["user"],
-            _ => &["creator"],
-        }
+        self.kind.discovers()
     }
 
     async fn load(&self, load: Load) -> Result<Loaded<CachedResponse>, Problem> {
@@ -245,6 +281,7 @@ impl Source<CachedResponse, Problem> for Handler {
                     value: CachedResponse(None),
                     absent: true,
                     tags: Vec::new(),
+                    vintage: Vintage::Present,
                 })
             } else {
                 Err(problem)
@@ -257,6 +294,7 @@ impl Source<CachedResponse, Problem> for Handler {
             value: CachedResponse(Some(Arc::new(page))),
             absent: false,
             tags: tags.iter().map(|tag| tag.as_str().into()).collect(),
+            vintage: Vintage::Present,
         })
     }
 }
@@ -296,6 +334,18 @@ pub(crate) async fn cached(
     let Some((kind, key)) = key_of(&request) else {
         return next.run(request).await;
     };
+    let from = request.extensions().get::<FromEdge>().copied();
+    if !is_far_enough(from, &**responses) {
+        // Whoever asks knows more than can be checked here: the source itself answers.
+        let position = WalPosition(Position::SOURCE.0);
+        request.extensions_mut().insert(ReadAfter(position));
+        return next.run(request).await;
+    }
+    let tell_all = |answer: &Answer<CachedResponse>, response: &mut Response| {
+        if from.is_some() {
+            tell_edge(answer, &**responses, &*cached.clock, response.headers_mut());
+        }
+    };
     let warms = request.extensions().get::<Warming>().is_some();
     if !warms {
         let found = match request.extensions_mut().remove() {
@@ -303,7 +353,9 @@ pub(crate) async fn cached(
             None => responses.hit(kind, &key),
         };
         if let Some(answer) = found {
-            return respond(&answer, &*cached.clock);
+            let mut response = respond(&answer, &*cached.clock);
+            tell_all(&answer, &mut response);
+            return response;
         }
     }
     let handler = Handler {
@@ -322,7 +374,11 @@ pub(crate) async fn cached(
         return status.into_response();
     }
     match responses.get(kind, &key, handler).await {
-        Ok(answer) => respond(&answer, &*cached.clock),
+        Ok(answer) => {
+            let mut response = respond(&answer, &*cached.clock);
+            tell_all(&answer, &mut response);
+            response
+        }
         Err(GetError::Load(problem)) => problem.into_response(),
         Err(GetError::Timeout | GetError::Incomplete) => {
             Problem::unavailable(Duration::from_secs(1)).into_response()
@@ -428,7 +484,7 @@ pub(crate) fn key(kind: ResponseKind, uri: &Uri) -> String {
 }
 
 /// The tags that the address of an answer tells, before its handler is asked.
-fn tags_of(kind: ResponseKind, uri: &Uri) -> Vec<Box<str>> {
+pub(crate) fn tags_of(kind: ResponseKind, uri: &Uri) -> Vec<Box<str>> {
     let tag = match kind {
         ResponseKind::PitchDetail => {
             let id = uri.path().rsplit('/').next().and_then(|id| id.parse().ok());

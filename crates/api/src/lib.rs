@@ -17,6 +17,7 @@ mod deals;
 mod detail;
 #[cfg(feature = "docs")]
 mod docs;
+pub mod edge;
 mod extract;
 mod fields;
 mod finish;

@@ -2,6 +2,7 @@
 //! router gives, without its layers, which cost several times what such an answer does.
 
 use crate::cached::{CachedResponse, Looked, kept_route, key, tell};
+use crate::edge::{FromEdge, is_far_enough, tell_edge};
 use crate::finish::MAX_URI;
 use crate::limits::{Class, Key};
 use crate::protect::protect;
@@ -33,6 +34,10 @@ impl<S> MemoryReads<S> {
         }
         let responses = self.0.api.responses.as_deref()?;
         let (route, kind) = kept_route(uri.path())?;
+        let from = request.extensions().get::<FromEdge>().copied();
+        if !is_far_enough(from, responses) {
+            return None;
+        }
         let found = responses.hit(kind, &key(kind, uri));
         let answered = found
             .as_ref()
@@ -65,6 +70,10 @@ impl<S> MemoryReads<S> {
         }
         let headers = response.headers_mut();
         tell(answer, clock, headers);
+        if request.extensions().get::<FromEdge>().is_some() {
+            let responses = self.0.api.responses.as_deref()?;
+            tell_edge(answer, responses, clock, headers);
+        }
         headers.insert(header::CACHE_CONTROL, caching_of(method, route).header());
         protect(headers);
         if *method == Method::HEAD {

@@ -203,7 +203,7 @@ fn quote(raw: &str) -> String {
 }
 
 /// `+` and `%XX` decoded; `None` if that is not UTF-8 or an escape is cut.
-fn decode(raw: &str) -> Option<String> {
+pub(crate) fn decode(raw: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(raw.len());
     let mut rest = raw.bytes();
     while let Some(byte) = rest.next() {

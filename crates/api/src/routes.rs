@@ -6,7 +6,8 @@
 
 use crate::admit::admit;
 use crate::cache_desk::PublicReads;
-use crate::cached::Cached;
+use crate::cached::{Cached, matches_route};
+use crate::edge::tell_change;
 use crate::finish::finish;
 use crate::problem::{Kind, Problem, ProblemDocument};
 use crate::site::Site;
@@ -60,6 +61,12 @@ const PUBLIC: &[(&str, u32)] = &[
     ("/problems", 3600),
     ("/problems/{slug}", 3600),
 ];
+
+/// The route of a path, if its answers may be stored.
+pub(crate) fn public_route(path: &str) -> Option<&'static str> {
+    let mut routes = PUBLIC.iter().map(|(route, _)| *route);
+    routes.find(|route| matches_route(route, path))
+}
 
 /// Who may store the answer to a request. The answer to a change is nobody's but the one's who made it,
 /// whatever a read of the same route is.
@@ -151,6 +158,8 @@ pub fn full_router<S: FullStore>(site: Site<S>) -> Router {
     let writes = writes(PublicReads(reads.clone())).with_state(site.clone());
     let told =
         fallbacks(reads.merge(writes)).layer(from_fn_with_state(site.clone(), position::tell::<S>));
+    let responses = site.api.responses.clone();
+    let told = told.layer(from_fn_with_state(responses, tell_change));
     let admitted = told.layer(from_fn_with_state(site, admit::<S>));
     admitted.layer(from_fn(finish))
 }

@@ -168,7 +168,7 @@ pub(crate) fn fill(
 }
 
 /// The times of an entry whose birth lies before the clock's start, counted from there.
-fn remaining(meta: Meta, age: Duration, asked: Monotonic) -> Meta {
+pub(crate) fn remaining(meta: Meta, age: Duration, asked: Monotonic) -> Meta {
     let lost = millis(age.saturating_sub(asked.since_start()));
     Meta {
         fresh_ms: meta.fresh_ms.saturating_sub(lost),

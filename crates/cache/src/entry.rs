@@ -9,7 +9,7 @@ use pitchey_runtime::Monotonic;
 
 use crate::policy::early_window;
 use crate::shared::Meta;
-use crate::stamp::{Position, Stamp};
+use crate::stamp::{AsOf, Position, Stamp};
 use crate::tag::TagCell;
 
 /// A value, with everything that decides whether it may be used.
@@ -202,6 +202,28 @@ pub struct Loaded<V> {
     pub absent: bool,
     /// Tags that only the load has found, beside those that were known before.
     pub tags: Vec<Box<str>>,
+    /// What it has seen.
+    pub vintage: Vintage,
+}
+
+/// Which invalidations a loaded value has seen: how it is stamped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Vintage {
+    /// All that were numbered before the load began. The source is that of truth.
+    #[default]
+    Present,
+    /// Those up to a moment of the shared tier's numbers. The source is another node's cache: what it gives
+    /// is no younger than it is there, whenever it is asked for.
+    ///
+    /// Such a value is kept in memory alone, and only while the node is attached to the same numbers.
+    Until {
+        /// The moment before its load began.
+        as_of: AsOf,
+        /// How long before this load that one began.
+        age: Duration,
+    },
+    /// Nobody knows: it is given to those who wait, and not kept.
+    Unknown,
 }
 
 impl<V> Loaded<V> {
@@ -211,6 +233,7 @@ impl<V> Loaded<V> {
             value,
             absent: false,
             tags: Vec::new(),
+            vintage: Vintage::Present,
         }
     }
 }

@@ -12,9 +12,9 @@ use pitchey_runtime::{Monotonic, timeout};
 
 use crate::answer::{Answer, From, GetError, State};
 use crate::backplane::World;
-use crate::build::{Unusable, encode, fill};
+use crate::build::{Unusable, encode, fill, remaining};
 use crate::cache::{Inner, Kind, KindState, MAX_KEY, MAX_TAGS};
-use crate::entry::{Entry, Load, Loaded, Source, Value, Verdict};
+use crate::entry::{Entry, Load, Loaded, Source, Value, Verdict, Vintage};
 use crate::flight::{Leader, Outcome, Waited, Waiter};
 use crate::guard::Guard;
 use crate::memory::Memory;
@@ -407,6 +407,7 @@ where
             value,
             absent,
             tags: found,
+            vintage,
         } = loaded;
         let mut tags = self.known.clone();
         tags.extend(found);
@@ -416,21 +417,41 @@ where
             tags.clear();
         }
         let inner = self.inner.clone();
-        let meta = inner.meta(self.kind, lease.is_some(), absent, took);
-        let (stamp, began) = lease.map_or((begin.stamp, started), |granting| {
+        if vintage != Vintage::Present {
+            // The shared tier would take it for what was loaded under the lease.
+            self.release(lease.take().map(|granting| granting.lease));
+        }
+        let mut meta = inner.meta(self.kind, lease.is_some(), absent, took);
+        let present = lease.map_or((begin.stamp, started), |granting| {
             (granting.stamp, granting.asked)
         });
-        let fits = tags.len() <= MAX_TAGS && self.key.len() <= MAX_KEY;
+        let (vouched, born) = match vintage {
+            Vintage::Present => (Some(present), started),
+            Vintage::Until { as_of, age } => {
+                let born = Monotonic::from_start(started.since_start().saturating_sub(age));
+                meta = remaining(meta, age, started);
+                let stamp = inner.backplane.node().stamp_from(as_of, begin);
+                (stamp.map(|stamp| (stamp, born)), born)
+            }
+            Vintage::Unknown => (None, started),
+        };
+        let is_vouched = vouched.is_some();
+        let fits = tags.len() <= MAX_TAGS && self.key.len() <= MAX_KEY && is_vouched;
         let payload = (lease.is_some() && fits).then(|| encode(&value));
         let entry = inner.made(
             self.kind,
             &self.key,
             value,
-            (stamp, began),
+            vouched.unwrap_or(present),
             &tags,
-            (meta, started),
+            (meta, born),
         );
         let entry = Arc::new(entry);
+        if let (Vintage::Until { .. }, true, false) = (vintage, entry.is_raised(), last) {
+            // Something that it is made of has changed since: there it is known by now, too.
+            self.count(Counter::FillRefused);
+            return Step::Again;
+        }
         let mut keeps = fits;
         if let Some(granting) = lease {
             let lease = granting.lease;

@@ -132,6 +132,13 @@
 //!
 //! Negative entries carry the tags, too: the creation of what was not there must raise them.
 //!
+//! # A cache in front of a cache
+//!
+//! A node can load from another one (an edge from an origin) and still be a node of the same shared tier. It
+//! says with its question what it has [heard of](Node::known), so that the other answers nothing older
+//! ([`Node::heard_of`]); and the value keeps the [stamp](Node::as_of) and the age that it has there
+//! ([`Vintage::Until`]), so that no invalidation is undone by the way that it took.
+//!
 //! # Implementing the ports
 //!
 //! A [`Memory`] is bounded, synchronous, does not allocate when it is read, and may forget anything. A
@@ -179,7 +186,7 @@ pub mod warm;
 pub use answer::{Answer, From, GetError, State};
 pub use backplane::{Backplane, NoShared, SHARED_BREAKER, World};
 pub use cache::{Cache, Kind, MAX_KEY, MAX_TAGS};
-pub use entry::{Entry, Load, Loaded, Source, Value, Verdict};
+pub use entry::{Entry, Load, Loaded, Source, Value, Verdict, Vintage};
 pub use follow::{CatchUp, Feed, Lost, follow};
 pub use guard::{Guard, Guards};
 pub use many::Item;

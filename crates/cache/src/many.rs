@@ -10,7 +10,7 @@ use crate::answer::{Answer, From, GetError, State};
 use crate::backplane::World;
 use crate::build::{encode, fill};
 use crate::cache::{Cache, Inner, Kind, KindState, MAX_KEY, MAX_TAGS, Seen};
-use crate::entry::{Entry, Load, Loaded, Value, Verdict};
+use crate::entry::{Entry, Load, Loaded, Value, Verdict, Vintage};
 use crate::lead::release_behind;
 use crate::memory::Memory;
 use crate::node::Begin;
@@ -361,7 +361,9 @@ where
             let lease = missing.lease.map(|granting| granting.lease);
             let meta = self.meta(kind, lease.is_some(), loaded.absent, took);
             let stamp = missing.lease.map_or(begin.stamp, |granting| granting.stamp);
-            let fits = tags.len() <= MAX_TAGS && key.len() <= MAX_KEY;
+            // What another cache has given is for one key at a time to keep.
+            let is_present = loaded.vintage == Vintage::Present;
+            let fits = is_present && tags.len() <= MAX_TAGS && key.len() <= MAX_KEY;
             let payload = encode(&loaded.value);
             let entry = self.made(
                 kind,

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use pitchey_runtime::Monotonic;
 
+use crate::entry::Entry;
 use crate::guard::Guards;
 use crate::shared::{Announced, Announcement, Strength};
 use crate::stamp::{AsOf, Epoch, Position, Seq, Stamp};
@@ -63,6 +64,9 @@ pub struct Node {
     era: AtomicU64,
     /// Until when memory is trusted, in nanoseconds of the clock.
     trusted_until: AtomicU64,
+    /// What is stamped lower is not trusted: the node was told of an invalidation that it has not applied
+    /// yet. Nought if it has applied all that it was told of.
+    told: AtomicU64,
     /// An invalidation was not acknowledged since the node was attached.
     distrusted: AtomicBool,
     /// The same since catching up began.
@@ -80,6 +84,8 @@ struct State {
     applied: Seq,
     /// The newest number that was seen anywhere: a load that begins now sees all up to it.
     issued: Seq,
+    /// The newest invalidation that somebody else told of.
+    told: AsOf,
     position: Position,
 }
 
@@ -122,10 +128,12 @@ impl Node {
                 epoch: Epoch::default(),
                 applied: Seq::default(),
                 issued: Seq::default(),
+                told: AsOf::default(),
                 position: Position::default(),
             }),
             era: AtomicU64::new(1),
             trusted_until: AtomicU64::new(0),
+            told: AtomicU64::new(0),
             distrusted: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             removals: AtomicU64::new(0),
@@ -162,6 +170,10 @@ impl Node {
         state.applied = heard.seq;
         state.issued = heard.seq;
         state.position = state.position.max(position);
+        if state.told.epoch == heard.epoch {
+            state.issued = state.issued.max(state.told.seq);
+        }
+        self.note_told(&state);
         self.distrusted.store(false, Ordering::Release);
         self.trust(at);
         true
@@ -209,8 +221,93 @@ impl Node {
             state.applied = state.applied.max(announcement.seq);
             state.issued = state.issued.max(announcement.seq);
             state.position = state.position.max(announcement.position);
+            self.note_told(&state);
         }
         Ok(())
+    }
+
+    /// The newest invalidation that is known here, for those who are asked to answer nothing older; `None`
+    /// while the node hears nothing.
+    pub fn known(&self, now: Monotonic) -> Option<AsOf> {
+        let state = *self.read();
+        self.asks_shared(&state, now).then_some(AsOf {
+            epoch: state.epoch,
+            seq: state.issued,
+        })
+    }
+
+    /// Somebody knows of an invalidation: until it has been applied here, nothing older is served from
+    /// memory. `false` if this node cannot tell what is older: it hears nothing, or of other numbers.
+    pub fn heard_of(&self, as_of: AsOf) -> bool {
+        let is_known = |state: &State| state.attached && state.epoch == as_of.epoch;
+        {
+            let state = self.read();
+            if !is_known(&state) {
+                return false;
+            }
+            if as_of.seq <= state.applied {
+                return true;
+            }
+        }
+        let mut state = self.write();
+        if !is_known(&state) {
+            return false;
+        }
+        state.issued = state.issued.max(as_of.seq);
+        if state.told.epoch != as_of.epoch || state.told.seq < as_of.seq {
+            state.told = as_of;
+        }
+        self.note_told(&state);
+        true
+    }
+
+    /// Whether everything up to this moment has been applied here.
+    pub fn has_applied(&self, as_of: AsOf) -> bool {
+        let state = self.read();
+        state.attached && state.epoch == as_of.epoch && as_of.seq <= state.applied
+    }
+
+    /// What an entry of this node has seen, in the numbers of the shared tier; `None` if it was made while
+    /// the node did not hear them.
+    pub fn as_of<V>(&self, entry: &Entry<V>) -> Option<AsOf> {
+        let state = self.read();
+        let is_numbered = state.attached && state.era == entry.stamp.era();
+        is_numbered.then(|| AsOf {
+            epoch: state.epoch,
+            seq: entry.stamp.seq(),
+        })
+    }
+
+    /// Something changed of which nobody can say what: nothing that is in memory is trusted any more, and
+    /// the node is attached anew.
+    pub fn distrust(&self) {
+        if !self.alone {
+            let mut state = self.write();
+            self.next_era(&mut state);
+            state.attached = false;
+        }
+    }
+
+    /// The stamp of something that another node's cache has given, whose numbers are those that this node
+    /// heard when it asked at `begin`.
+    pub(crate) fn stamp_from(&self, as_of: AsOf, begin: Begin) -> Option<Stamp> {
+        let mut state = self.write();
+        let known = state.attached && state.epoch == as_of.epoch && state.era == begin.stamp.era();
+        known.then(|| {
+            state.issued = state.issued.max(as_of.seq);
+            Stamp::new(state.era, as_of.seq)
+        })
+    }
+
+    fn note_told(&self, state: &State) {
+        let told = state.told;
+        let lags = told.epoch == state.epoch && told.seq > state.applied;
+        let least = if lags {
+            Stamp::new(state.era, told.seq).bits()
+        } else {
+            0
+        };
+        self.told.store(least, Ordering::Release);
     }
 
     /// At the moment `at`, `newest` was the newest number of the shared tier. If everything up to it was
@@ -402,6 +499,9 @@ impl Node {
     #[inline]
     pub(crate) fn trusts(&self, stamp: Stamp, began: Monotonic, now: Monotonic) -> bool {
         if stamp.era() != self.era.load(Ordering::Acquire) || stamp.era() == Stamp::LAST_ERA {
+            return false;
+        }
+        if stamp.bits() < self.told.load(Ordering::Acquire) {
             return false;
         }
         if !self.config.guards.silence() {

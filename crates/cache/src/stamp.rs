@@ -122,6 +122,10 @@ impl Stamp {
     pub(crate) const fn era(self) -> u64 {
         self.0 >> SEQ_BITS
     }
+
+    pub(crate) const fn seq(self) -> Seq {
+        Seq(self.0 & ((1 << SEQ_BITS) - 1))
+    }
 }
 
 #[cfg(test)]

@@ -16,8 +16,8 @@ use pitchey_api::{CachedResponse, Problem, ResponseKind, Responses, SessionCache
 use pitchey_cache::shared::Strength;
 use pitchey_cache::warm::Warmth;
 use pitchey_cache::{
-    Answer, Backplane, Cache, CatchUp, GetError, Kind, Load, Loaded, NoShared, Node, NodeConfig,
-    Position, SHARED_BREAKER, Shared, Source,
+    Answer, AsOf, Backplane, Cache, CatchUp, GetError, Kind, Load, Loaded, NoShared, Node,
+    NodeConfig, Position, SHARED_BREAKER, Shared, Source,
 };
 use pitchey_model::WalPosition;
 use pitchey_resilience::{Breaker, Deadline, Phase};
@@ -270,6 +270,18 @@ impl<S: Shared> Responses for Caches<S> {
             let warmth = warming.await;
             matches!(warmth, Warmth::Fresh | Warmth::Found | Warmth::Loaded)
         })
+    }
+
+    fn heard_of(&self, as_of: AsOf) -> bool {
+        self.backplane.node().heard_of(as_of)
+    }
+
+    fn as_of(&self, answer: &Answer<CachedResponse>) -> Option<AsOf> {
+        self.backplane.node().as_of(&answer.entry)
+    }
+
+    fn newest(&self) -> Option<AsOf> {
+        self.backplane.node().known(self.tasks.now())
     }
 }
 

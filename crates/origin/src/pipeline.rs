@@ -30,6 +30,7 @@ use axum::routing::future::RouteFuture;
 use futures::future::Either;
 use http::Request;
 use ipnet::IpNet;
+use pitchey_api::edge::EdgeSecret;
 use pitchey_api::{ClientAddress, MemoryReads, Problem, RequestId, priority_of};
 use pitchey_resilience::Deadline;
 use pitchey_runtime::{Clock as _, SystemRuntime};
@@ -70,6 +71,8 @@ pub struct PipelineSettings {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether answers say what they cost the database.
     pub database_time: bool,
+    /// What edges show, if there are any.
+    pub edge: Option<EdgeSecret>,
 }
 
 /// The router behind the pipeline, and in front of it what is in memory.
@@ -91,6 +94,7 @@ impl<S: Clone> Clone for Front<S> {
 
 struct Pipeline {
     database_time: bool,
+    edge: Option<EdgeSecret>,
     trusted_proxies: Vec<IpNet>,
     limits: RequestLimits,
     runtime: SystemRuntime,
@@ -130,6 +134,7 @@ impl Pipeline {
             limits: settings.limits,
             trusted_proxies: settings.trusted_proxies,
             database_time: settings.database_time,
+            edge: settings.edge,
             runtime,
             metrics: Arc::new(HttpMetrics::new()),
             door,
@@ -150,6 +155,10 @@ impl Pipeline {
         if let Some(PeerAddress(peer)) = request.extensions().get().copied() {
             let client = client_address(peer, request.headers(), &self.trusted_proxies);
             request.extensions_mut().insert(ClientAddress(client));
+        }
+        let edge = self.edge.as_ref();
+        if let Some(from) = edge.and_then(|edge| edge.recognise(request.headers())) {
+            request.extensions_mut().insert(from);
         }
     }
 

@@ -104,6 +104,7 @@ pub async fn serve(
         limits,
         trusted_proxies: config.http.trusted_networks(),
         database_time: config.http.database_time,
+        edge: config.cache.edge(),
     };
     let door = Arc::new(FrontDoor::new(config.overload.settings(), runtime));
     let warming = caches

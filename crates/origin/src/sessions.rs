@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use pitchey_cache::{Loaded, Value};
+use pitchey_cache::{Loaded, Value, Vintage};
 use pitchey_model::event::Tag;
 use pitchey_model::{Actor, Role, SessionId, UserId, Username};
 use pitchey_store::accounts::{Session, TokenHash};
@@ -51,6 +51,7 @@ impl CachedSession {
         Loaded {
             absent: session.is_none(),
             tags: tags.collect(),
+            vintage: Vintage::Present,
             value: Self(session.map(|session| Record {
                 user: session.actor.id.0,
                 username: session.actor.username,

@@ -29,6 +29,7 @@
 mod apt;
 mod container;
 mod fault_proxy;
+mod gateway;
 pub mod guard;
 pub mod native;
 pub mod net;
@@ -47,6 +48,7 @@ mod test_redis;
 pub mod wait;
 
 pub use fault_proxy::{Connects, Counts, Ending, FaultProxy, Faults, Flow, Passage};
+pub use gateway::Gateway;
 pub use native::{Origin, Program};
 pub use postgres_server::OwnedPostgres;
 pub use redis_server::OwnedRedis;

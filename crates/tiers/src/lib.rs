@@ -9,6 +9,7 @@
 
 mod follower;
 mod link;
+mod map;
 mod memory;
 mod overview;
 mod rate_limit;
@@ -18,6 +19,7 @@ mod shared;
 
 pub use follower::{Follower, RedisFeed};
 pub use link::{InvalidUrl, RedisConfig, RedisLink};
+pub use map::MokaMap;
 pub use memory::MokaMemory;
 pub use overview::Overview;
 pub use rate_limit::RedisRateLimiter;

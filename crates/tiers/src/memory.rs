@@ -83,7 +83,9 @@ impl<V: Send + Sync + 'static> Memory<V> for MokaMemory<V> {
         }
     }
 
+    /// What is pending is settled first, so that the figures are those of now.
     fn size(&self) -> (u64, u64) {
+        self.entries.run_pending_tasks();
         (self.entries.entry_count(), self.entries.weighted_size())
     }
 }

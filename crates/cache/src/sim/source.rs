@@ -6,7 +6,7 @@ use std::time::Duration;
 use pitchey_runtime::Spawn as _;
 
 use super::world::World;
-use crate::entry::{Load, Loaded, Source, Value};
+use crate::entry::{Load, Loaded, Source, Value, Vintage};
 use crate::stamp::Position;
 
 /// Pitches that there are, or may be.
@@ -233,6 +233,7 @@ impl Source<Page, Failed> for Pages {
                 .map(|_| Object::Creator(creator).tag())
                 .into_iter()
                 .collect(),
+            vintage: Vintage::Present,
         })
     }
 }

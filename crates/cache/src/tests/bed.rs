@@ -11,7 +11,7 @@ use pitchey_runtime::{Clock as _, Monotonic, Spawn as _, Timer as _};
 use crate::answer::{From, State};
 use crate::backplane::{Backplane, SHARED_BREAKER};
 use crate::cache::{Cache, Kind};
-use crate::entry::{Load, Loaded, Source, Value};
+use crate::entry::{Load, Loaded, Source, Value, Vintage};
 use crate::flight::Outcome;
 use crate::follow::{CatchUp, Lost, follow};
 use crate::node::{Node, NodeConfig};
@@ -80,6 +80,7 @@ struct Facts {
     text: Option<String>,
     takes: Duration,
     fails: bool,
+    vintage: Vintage,
     loads: Vec<Load>,
 }
 
@@ -100,6 +101,10 @@ impl Origin {
 
     pub(super) fn clear(&self) {
         self.facts().text = None;
+    }
+
+    pub(super) fn sees(&self, vintage: Vintage) {
+        self.facts().vintage = vintage;
     }
 
     pub(super) fn takes(&self, time: Duration) {
@@ -133,10 +138,10 @@ impl Source<Text, Failed> for Origin {
     }
 
     async fn load(&self, load: Load) -> Result<Loaded<Text>, Failed> {
-        let (text, takes) = {
+        let (text, takes, vintage) = {
             let mut facts = self.facts();
             facts.loads.push(load);
-            (facts.text.clone(), facts.takes)
+            (facts.text.clone(), facts.takes, facts.vintage)
         };
         self.world.sleep(takes).await;
         if self.facts().fails {
@@ -146,6 +151,7 @@ impl Source<Text, Failed> for Origin {
             absent: text.is_none(),
             value: Text(text.unwrap_or_default()),
             tags: self.found.clone(),
+            vintage,
         })
     }
 }
@@ -360,6 +366,7 @@ impl Bed {
                 text: Some(text.to_owned()),
                 takes: Duration::ZERO,
                 fails: false,
+                vintage: Vintage::Present,
                 loads: Vec::new(),
             })),
         }

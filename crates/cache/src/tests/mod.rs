@@ -13,5 +13,6 @@ mod loading;
 mod many;
 mod properties;
 mod regressions;
+mod second_cache;
 mod shared_tier;
 mod warming;

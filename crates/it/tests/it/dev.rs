@@ -28,7 +28,8 @@ impl Home {
 
     fn start(&self, arguments: &[&str]) -> Result<Running> {
         // They are found beside `dev`, so they have to be there.
-        for program in [Program::origin(), Program::pitchey()] {
+        let gateway = Program::new("pitchey-gateway", "gateway");
+        for program in [Program::origin(), Program::pitchey(), gateway] {
             program.arg("--version").run(PATIENCE)?;
         }
         Program::new("pitchey-testkit", "dev")
@@ -92,7 +93,7 @@ fn a_run_ends_in_order_and_the_next_one_finds_its_data() -> Result<()> {
     assert_eq!(http_status(address, "/api/pitches")?, 200);
     assert!(run.log().contains("seed …"), "{}", run.log());
     let first = pids(&run.log());
-    assert_eq!(first.len(), 3, "{}", run.log());
+    assert_eq!(first.len(), 4, "{}", run.log());
 
     run.process().signal(Signal::INT)?;
     assert!(run.process().wait(PATIENCE)?.success(), "{}", run.log());
@@ -154,7 +155,9 @@ fn a_process_that_dies_ends_the_run_with_its_name_and_the_end_of_its_log() -> Re
     let mut run = home.start(&[])?;
     ready(&mut run)?;
     let pids = pids(&run.log());
-    let origin = i32::try_from(*pids.last().context("there is a table")?)?;
+    // The gateway is the last.
+    let origin = pids.iter().rev().nth(1).context("there is a table")?;
+    let origin = i32::try_from(*origin)?;
     let origin = rustix::process::Pid::from_raw(origin).context("a process id is positive")?;
     rustix::process::kill_process(origin, Signal::KILL)?;
 

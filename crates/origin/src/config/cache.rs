@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pitchey_api::edge::{EdgeSecret, MIN_SECRET};
 use pitchey_cache::{Policy, Unverified};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,9 @@ pub struct CacheConfig {
     /// How long what is in memory is trusted after the last proof that no invalidation was missed: how far
     /// an origin that is cut off from Redis may lag behind the others.
     pub silence_ms: u64,
+    /// What edges show that are to be told what answers are made of: at least 32 bytes, or nothing.
+    #[serde(serialize_with = "redact::whole")]
+    pub edge_key: SecretString,
     /// Whether the front page is loaded before it is asked for.
     pub warm: bool,
     /// `GET /api/pitches/{id}`.
@@ -68,6 +72,7 @@ impl Default for CacheConfig {
             memory_mib: 256,
             timeout_ms: 50,
             silence_ms: 1_000,
+            edge_key: SecretString::default(),
             warm: true,
             pitch_detail: KindConfig::default(),
             pitch_list: KindConfig::default(),
@@ -175,6 +180,11 @@ impl CacheConfig {
         Duration::from_millis(self.timeout_ms)
     }
 
+    /// What edges show, if there are any.
+    pub fn edge(&self) -> Option<EdgeSecret> {
+        EdgeSecret::new(self.edge_key.expose_secret().as_bytes())
+    }
+
     /// How long memory is trusted without proof.
     pub fn silence(&self) -> Duration {
         Duration::from_millis(self.silence_ms)
@@ -191,6 +201,10 @@ impl CacheConfig {
             .any(|scheme| url.starts_with(scheme));
         if self.has_redis() && !is_redis {
             rules.broken("url", "does not start with redis:// or rediss://");
+        }
+        let secret = self.edge_key.expose_secret().len();
+        if secret != 0 && secret < MIN_SECRET {
+            rules.broken("edge_key", "has at least 32 bytes");
         }
         if self.has_redis() && self.alone {
             rules.broken("alone", "cache.url names a Redis, which others may share");

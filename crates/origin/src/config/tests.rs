@@ -63,7 +63,7 @@ fn every_problem_of_every_layer_is_reported_at_once() {
       database.max_connections: "many" is not a whole number above or at zero (wrong.toml)
       log.format: "xml" is none of json, pretty (wrong.toml)
       cursor.key: is not text (wrong.toml)
-      cache.size: no such key, there are url, alone, prefix, memory_mib, timeout_ms, silence_ms, warm, pitch_detail, pitch_list, search, user_profile, session (wrong.toml)
+      cache.size: no such key, there are url, alone, prefix, memory_mib, timeout_ms, silence_ms, edge_key, warm, pitch_detail, pitch_list, search, user_profile, session (wrong.toml)
       level: no such section, there are cache, counters, cursor, database, duties, http, limits, log, metrics, overload, passwords, sessions (PITCHEY_LEVEL)
       http.max_connections: 0 is not between 1 and 1000000
       database.url: does not start with postgres://
@@ -296,6 +296,7 @@ fn the_effective_configuration_is_a_file_without_secrets() {
     memory_mib = 256
     timeout_ms = 50
     silence_ms = 1000
+    edge_key = ""
     warm = true
 
     [cache.pitch_detail]

@@ -49,6 +49,7 @@ fn router_behind(door: Arc<FrontDoor<SystemRuntime>>, runtime: SystemRuntime) ->
         .route("/panic", get(panicking))
         .route("/length", post(async |body: Bytes| body.len().to_string()));
     let settings = PipelineSettings {
+        edge: None,
         limits: LIMITS,
         trusted_proxies: vec!["10.0.0.0/8".parse().expect("a network")],
         database_time: false,

@@ -27,6 +27,7 @@ const AWAY_FOR: Duration = Duration::from_secs(5);
 /// A Redis that ends so soon after it was started again will do so once more.
 const SETTLED: Duration = Duration::from_secs(10);
 
+const GATEWAY_PORT: u16 = 8787;
 const ORIGIN_PORT: u16 = 8788;
 const METRICS_PORT: u16 = 9788;
 
@@ -145,7 +146,10 @@ impl<'a> Platform<'a> {
             self.run("seed", pitchey(&arguments)?)?;
             kept.set_loaded(&format!("{pitches} generated pitches"))?;
         }
-        self.start_origin(options.port, &database_url, &redis_url, &kept.cursor_key()?)
+        let secret = net::random_hex(32)?;
+        let urls = (&*database_url, &*redis_url);
+        let origin = self.start_origin(options.port, urls, &kept.cursor_key()?, &secret)?;
+        self.start_gateway(&origin, &redis_url, &secret)
     }
 
     fn start_postgres(&mut self, kept: &mut data::Kept) -> Result<String> {
@@ -170,10 +174,10 @@ impl<'a> Platform<'a> {
     fn start_origin(
         &mut self,
         port: Option<u16>,
-        database_url: &str,
-        redis_url: &str,
+        (database_url, redis_url): (&str, &str),
         cursor_key: &str,
-    ) -> Result<()> {
+        edge_secret: &str,
+    ) -> Result<String> {
         self.interrupts.check()?;
         if let Some(port) = port {
             ensure!(net::is_free(port), "port {port} is taken");
@@ -184,26 +188,44 @@ impl<'a> Platform<'a> {
         command
             .env("DATABASE_URL", database_url)
             .env("REDIS_URL", redis_url)
+            .env("PITCHEY_CACHE__EDGE_KEY", edge_secret)
+            .env("PITCHEY_HTTP__TRUSTED_PROXIES", "[\"127.0.0.1\"]")
             .envs(origin_environment(listen, metrics, cursor_key));
-        let mut process = Process::spawn(
-            "origin",
-            command,
-            &self.log("origin")?,
-            Signal::TERM,
-            &self.guard,
-        )?;
-        wait::until("the origin to be ready", READY_WITHIN, || {
+        self.start_program("origin", command, listen)
+    }
+
+    /// The edge, in front of everything.
+    fn start_gateway(&mut self, origin: &str, redis_url: &str, secret: &str) -> Result<()> {
+        self.interrupts.check()?;
+        let listen = loopback(GATEWAY_PORT)?;
+        let mut command = program("gateway")?;
+        command
+            .args(["--pitchey", "--origin", origin, "--listen"])
+            .arg(listen.to_string())
+            .env("GATEWAY_PITCHEY__REDIS_URL", redis_url)
+            .env("GATEWAY_PITCHEY__SECRET", secret);
+        self.start_program("gateway", command, listen).map(|_| ())
+    }
+
+    /// Starts a server of the platform, and gives its URL when it is ready.
+    fn start_program(
+        &mut self,
+        name: &'static str,
+        command: Command,
+        listen: SocketAddr,
+    ) -> Result<String> {
+        let log = self.log(name)?;
+        let mut process = Process::spawn(name, command, &log, Signal::TERM, &self.guard)?;
+        wait::until(&format!("the {name} to be ready"), READY_WITHIN, || {
             self.interrupts.check()?;
             if let Some(status) = process.exited()? {
-                bail!("origin ended ({status}):\n{}", process.log_tail(20));
+                bail!("{name} ended ({status}):\n{}", process.log_tail(20));
             }
             Ok((http_status(listen, "/api/health/ready").ok() == Some(200)).then_some(()))
         })?;
-        self.add(
-            "origin",
-            &format!("http://{listen}"),
-            Server::Program(process),
-        )
+        let url = format!("http://{listen}");
+        self.add(name, &url, Server::Program(process))?;
+        Ok(url)
     }
 
     fn add(&mut self, name: &'static str, url: &str, server: Server) -> Result<()> {
@@ -260,8 +282,8 @@ impl<'a> Platform<'a> {
             "logs in {}; Ctrl-C stops everything",
             self.directory.join("logs").display()
         ));
-        if let Some(origin) = self.members.last() {
-            say(&format!("ready {}", origin.url));
+        if let Some(front) = self.members.last() {
+            say(&format!("ready {}", front.url));
         }
     }
 

@@ -1,0 +1,385 @@
+//! What an edge in front of the origin knows of the API, and how the two speak to each other.
+//!
+//! An edge keeps answers of the routes that the origin itself keeps, under the same tags. It shows a secret
+//! with its requests; only then is it told more than browsers are:
+//!
+//! | field | from | what |
+//! | --- | --- | --- |
+//! | [`KEY`] | edge | the secret |
+//! | [`APPLIED`] | edge | the newest invalidation it knows of: what is answered must have seen it |
+//! | [`STAMP`] | origin | what the answer has seen: the moment before its load began |
+//! | [`AGE_MS`] | origin | how long ago that load began |
+//! | [`TAGS`] | origin | what it is made of |
+//!
+//! The answer to a change has a [`STAMP`], too: nothing older may be read once the change is acknowledged.
+
+use crate::cached::{CachedResponse, ResponseKind, Responses, kept_route, tags_of};
+use crate::coding::Coding;
+use crate::params::decode;
+use crate::routes::{Caching, caching_of, openapi, public_route};
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use pitchey_cache::{Answer, AsOf, Epoch, Seq, State as Freshness};
+use pitchey_model::{PitchId, Username};
+use pitchey_runtime::Clock;
+use sha2::Sha256;
+use std::sync::Arc;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::path::ParameterIn;
+
+/// The secret of an edge.
+pub const KEY: HeaderName = HeaderName::from_static("pitchey-edge-key");
+/// The newest invalidation that an edge knows of.
+pub const APPLIED: HeaderName = HeaderName::from_static("pitchey-edge-applied");
+/// What an answer has seen.
+pub const STAMP: HeaderName = HeaderName::from_static("pitchey-edge-stamp");
+/// How long ago the load of an answer began, in milliseconds.
+pub const AGE_MS: HeaderName = HeaderName::from_static("pitchey-edge-age-ms");
+/// What an answer is made of, separated by commas.
+pub const TAGS: HeaderName = HeaderName::from_static("pitchey-edge-tags");
+
+/// The fewest bytes of a secret.
+pub const MIN_SECRET: usize = 32;
+
+/// A moment between two invalidations, as a field says it.
+pub fn write_as_of(as_of: AsOf) -> HeaderValue {
+    HeaderValue::try_from(format!("{}.{}", as_of.epoch, as_of.seq))
+        .unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Reads what [`write_as_of`] writes.
+pub fn read_as_of(headers: &HeaderMap, name: &HeaderName) -> Option<AsOf> {
+    let (epoch, seq) = headers.get(name)?.to_str().ok()?.split_once('.')?;
+    Some(AsOf {
+        epoch: Epoch(u64::from_str_radix(epoch, 16).ok()?),
+        seq: Seq(seq.parse().ok()?),
+    })
+}
+
+/// Reads the tags of an answer.
+pub fn read_tags(headers: &HeaderMap) -> Option<Vec<Box<str>>> {
+    let line = headers.get(&TAGS)?.to_str().ok()?;
+    Some(line.split(',').map(Into::into).collect())
+}
+
+/// The requests of edges that have shown the secret carry this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FromEdge {
+    /// The newest invalidation that the edge knows of, if it knows of any.
+    pub applied: Option<AsOf>,
+}
+
+/// The secret that edges show.
+#[derive(Clone)]
+pub struct EdgeSecret {
+    mac: Hmac<Sha256>,
+    expected: [u8; 32],
+}
+
+impl std::fmt::Debug for EdgeSecret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("EdgeSecret").finish_non_exhaustive()
+    }
+}
+
+impl EdgeSecret {
+    /// A secret of at least [`MIN_SECRET`] bytes; `None` if it is shorter.
+    pub fn new(secret: &[u8]) -> Option<Self> {
+        let long_enough = secret.len() >= MIN_SECRET;
+        let mac = Hmac::<Sha256>::new_from_slice(secret)
+            .ok()
+            .filter(|_| long_enough)?;
+        let expected = mac
+            .clone()
+            .chain_update(secret)
+            .finalize()
+            .into_bytes()
+            .into();
+        Some(Self { mac, expected })
+    }
+
+    /// Whose request this is, if it shows the secret. Takes as long however much of it is right.
+    pub fn recognise(&self, headers: &HeaderMap) -> Option<FromEdge> {
+        let shown = headers.get(&KEY)?;
+        let shown = self.mac.clone().chain_update(shown.as_bytes());
+        shown.verify_slice(&self.expected).ok()?;
+        Some(FromEdge {
+            applied: read_as_of(headers, &APPLIED),
+        })
+    }
+}
+
+/// Whether what is kept here is good enough for who asks: an edge that has heard of more must not be given
+/// what is older.
+pub(crate) fn is_far_enough(from: Option<FromEdge>, responses: &dyn Responses) -> bool {
+    let applied = from.and_then(|from| from.applied);
+    applied.is_none_or(|applied| responses.heard_of(applied))
+}
+
+/// Tells an edge what it must know to keep an answer, if it may.
+pub(crate) fn tell_edge(
+    answer: &Answer<CachedResponse>,
+    responses: &dyn Responses,
+    clock: &(impl Clock + ?Sized),
+    headers: &mut HeaderMap,
+) {
+    if answer.state != Freshness::Fresh || answer.value().0.is_none() {
+        return;
+    }
+    let Some(as_of) = responses.as_of(answer) else {
+        return;
+    };
+    let age = answer.entry.age(clock.now()).as_millis();
+    let tags: Vec<&str> = answer.entry.tags().collect();
+    let fields = HeaderValue::try_from(age.to_string()).ok();
+    let fields = fields.zip(HeaderValue::try_from(tags.join(",")).ok());
+    if let Some((age, tags)) = fields {
+        headers.insert(STAMP, write_as_of(as_of));
+        headers.insert(AGE_MS, age);
+        headers.insert(TAGS, tags);
+    }
+}
+
+/// Tells an edge what its readers must have seen once a change is acknowledged.
+pub(crate) async fn tell_change(
+    State(responses): State<Option<Arc<dyn Responses>>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let from = request.extensions().get::<FromEdge>().copied();
+    let tells = from.is_some() && !request.method().is_safe();
+    let mut response = next.run(request).await;
+    if let Some(responses) = responses.filter(|_| tells)
+        && let Some(as_of) = responses.newest()
+    {
+        response.headers_mut().insert(STAMP, write_as_of(as_of));
+    }
+    response
+}
+
+/// An address whose query cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the query is not percent-encoded UTF-8")]
+pub struct Unreadable;
+
+/// A read whose answers an edge may keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The kind of its answers.
+    pub kind: ResponseKind,
+    /// The one spelling of its address: path and query.
+    pub target: String,
+    /// What is known of what its answer is made of.
+    pub tags: Vec<Box<str>>,
+}
+
+impl Kept {
+    /// The kinds of tags that a load may find as it goes.
+    pub fn discovers(&self) -> &'static [&'static str] {
+        self.kind.discovers()
+    }
+}
+
+/// The routes of the API as an edge must know them: which answers are kept, and what they depend on.
+#[derive(Clone, Debug)]
+pub struct Routes {
+    parameters: Vec<(&'static str, Vec<String>)>,
+}
+
+impl Routes {
+    /// From the table of the routes and the description of their parameters.
+    pub fn new() -> Self {
+        let document = openapi();
+        let parameters = crate::cached::kept_routes().map(|route| {
+            let item = document.paths.paths.get(route);
+            let read = item.and_then(|item| item.get.as_ref());
+            let declared = read.and_then(|read| read.parameters.as_ref());
+            let in_query = declared.into_iter().flatten().filter_map(|one| match one {
+                RefOr::T(one) if one.parameter_in == ParameterIn::Query => Some(&one.name),
+                _ => None,
+            });
+            (route, in_query.cloned().collect())
+        });
+        Self {
+            parameters: parameters.collect(),
+        }
+    }
+
+    /// The read that a path (normal) and a query ask for, if its answers are kept. One with parameters that
+    /// the route does not have is not: what is wrong with it, the origin says.
+    pub fn kept(&self, path: &str, query: Option<&str>) -> Result<Option<Kept>, Unreadable> {
+        let Some((route, kind)) = kept_route(path) else {
+            return Ok(None);
+        };
+        let Some(mut target) = typed_path(route, path) else {
+            return Ok(None);
+        };
+        let known = self.parameters.iter().find(|(known, _)| *known == route);
+        let Some(query) = normal_query(known.map_or(&[], |(_, names)| names), query)? else {
+            return Ok(None);
+        };
+        if !query.is_empty() {
+            target.push('?');
+            target.push_str(&query);
+        }
+        let Ok(uri) = target.parse::<Uri>() else {
+            return Ok(None);
+        };
+        let tags = tags_of(kind, &uri);
+        Ok(Some(Kept { kind, target, tags }))
+    }
+
+    /// Whether the answer to a request may be stored by anyone.
+    pub fn is_public(&self, method: &Method, path: &str) -> bool {
+        public_route(path).is_some_and(|route| caching_of(method, route) != Caching::Private)
+    }
+}
+
+impl Default for Routes {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The coding of answers that a client would have, as `Accept-Encoding` names it.
+pub fn coding(headers: &HeaderMap) -> &'static str {
+    Coding::negotiate(headers).name()
+}
+
+/// The path with its parameter read and written again: so it has one spelling.
+fn typed_path(route: &str, path: &str) -> Option<String> {
+    let Some((before, name)) = route.split_once('{') else {
+        return Some(path.to_owned());
+    };
+    let value = path.strip_prefix(before)?;
+    let value = match name {
+        "id}" => value.parse().ok().map(|id| PitchId(id).to_string())?,
+        "username}" => value.parse::<Username>().ok()?.as_str().to_owned(),
+        _ => return None,
+    };
+    Some(format!("{before}{value}"))
+}
+
+/// Known parameters, once each, sorted, in one spelling; `None` if there are others.
+fn normal_query(known: &[String], query: Option<&str>) -> Result<Option<String>, Unreadable> {
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    for piece in query.unwrap_or_default().split('&') {
+        if piece.is_empty() {
+            continue;
+        }
+        let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
+        let name = decode(name).ok_or(Unreadable)?;
+        let value = decode(value).ok_or(Unreadable)?;
+        let is_new = pairs.iter().all(|(seen, _)| *seen != name);
+        if !is_new || !known.contains(&name) {
+            return Ok(None);
+        }
+        pairs.push((name, value));
+    }
+    pairs.sort_unstable();
+    let mut normal = String::new();
+    for (name, value) in &pairs {
+        if !normal.is_empty() {
+            normal.push('&');
+        }
+        encode(name, &mut normal);
+        normal.push('=');
+        encode(value, &mut normal);
+    }
+    Ok(Some(normal))
+}
+
+fn encode(text: &str, into: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            into.push(char::from(byte));
+        } else {
+            into.push('%');
+            into.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            into.push(char::from(DIGITS[usize::from(byte & 15)]));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(path: &str, query: &str) -> Option<String> {
+        let routes = Routes::new();
+        let kept = routes.kept(path, Some(query)).expect("readable");
+        kept.map(|kept| kept.target)
+    }
+
+    #[test]
+    fn a_read_has_one_spelling() {
+        let one = target("/api/pitches", "limit=5&genre=western");
+        assert_eq!(one.as_deref(), Some("/api/pitches?genre=western&limit=5"));
+        assert_eq!(target("/api/pitches", "&genre=%77estern&&limit=5"), one);
+        assert_eq!(
+            target("/api/search", "q=two+words%2f").as_deref(),
+            Some("/api/search?q=two%20words%2F")
+        );
+        let id = "/api/pitches/0198A6E5-7c1f-7a3b-8d2e-1234567890AB";
+        assert_eq!(target(id, "").as_deref(), Some(&*id.to_lowercase()));
+    }
+
+    #[test]
+    fn what_the_route_does_not_have_is_not_kept() {
+        for (path, query) in [
+            ("/api/pitches", "utm_source=x"),
+            ("/api/pitches", "limit=1&limit=2"),
+            ("/api/pitches/trending/x", ""),
+            ("/api/pitches/not-an-id", ""),
+            ("/api/users/UPPER", ""),
+            ("/api/users/ann;a.css", ""),
+            ("/api/me", ""),
+            ("/api/me/x.css", ""),
+        ] {
+            assert_eq!(target(path, query), None, "{path}?{query}");
+        }
+        let unreadable = Routes::new().kept("/api/pitches", Some("genre=%zz"));
+        assert_eq!(unreadable, Err(Unreadable));
+    }
+
+    #[test]
+    fn every_kept_route_is_public_and_has_its_parameters() {
+        let routes = Routes::new();
+        for (route, parameters) in &routes.parameters {
+            assert_ne!(caching_of(&Method::GET, route), Caching::Private, "{route}");
+            assert!(!parameters.is_empty() || route.contains('{') || *route != "/api/search");
+        }
+        assert!(routes.is_public(&Method::GET, "/problems/not-found"));
+        assert!(!routes.is_public(&Method::GET, "/api/me"));
+        assert!(!routes.is_public(&Method::POST, "/api/pitches"));
+    }
+
+    #[test]
+    fn only_the_secret_is_recognised() {
+        assert!(EdgeSecret::new(b"short").is_none());
+        let text = "a secret of an edge that is long enough";
+        let secret = EdgeSecret::new(text.as_bytes()).expect("long enough");
+        let mut headers = HeaderMap::new();
+        assert_eq!(secret.recognise(&headers), None);
+        headers.insert(
+            KEY,
+            HeaderValue::from_static("another secret of an edge that is long"),
+        );
+        assert_eq!(secret.recognise(&headers), None);
+        headers.insert(KEY, HeaderValue::from_static(text));
+        assert_eq!(secret.recognise(&headers), Some(FromEdge { applied: None }));
+        let applied = AsOf {
+            epoch: Epoch(u64::MAX),
+            seq: Seq(7),
+        };
+        headers.insert(APPLIED, write_as_of(applied));
+        let from = secret.recognise(&headers).expect("the secret");
+        assert_eq!(from.applied, Some(applied));
+        headers.insert(APPLIED, HeaderValue::from_static("x.y"));
+        assert_eq!(secret.recognise(&headers), Some(FromEdge { applied: None }));
+    }
+}

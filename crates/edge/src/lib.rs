@@ -1,0 +1,24 @@
+//! The edge: a shared cache in front of an origin, whatever it runs on.
+//!
+//! What decides is here and in `http-cache`; what does (sockets, memory, tasks) is behind the port
+//! [`Platform`]. So the same edge runs natively and on Workers.
+//!
+//! [`Proxy`] is a caching reverse proxy for any site, by the rules of HTTP alone. [`Site`] is the edge of
+//! Pitchey, which has its table of routes and hears what is invalidated.
+
+mod body;
+mod fields;
+mod flights;
+mod platform;
+mod proxy;
+mod receive;
+mod site;
+mod slot;
+mod tee;
+
+pub use body::Body;
+pub use fields::{Client, unkeyed};
+pub use platform::{BoxError, FetchError, Platform, Store};
+pub use proxy::{Proxy, Settings, refusal};
+pub use site::{Failure, Page, Site, SiteSettings};
+pub use slot::Slot;

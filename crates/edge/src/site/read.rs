@@ -1,0 +1,190 @@
+//! A read whose answer may be kept: from memory, else from the origin, under what the origin says it has
+//! seen.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use futures::StreamExt as _;
+use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body_util::BodyDataStream;
+use pitchey_api::ResponseKind;
+use pitchey_api::edge::{
+    AGE_MS, APPLIED, KEY, Kept, STAMP, coding, read_as_of, read_tags, write_as_of,
+};
+use pitchey_cache::{GetError, Kind, Load, Loaded, Memory, Node, Policy, Shared, Source, Vintage};
+
+use super::page::{Failure, Page};
+use super::{Inner, X_REQUEST_ID, policy, told};
+use crate::body::Body;
+use crate::fields::{self, Introduction};
+use crate::platform::{FetchError, Platform};
+use crate::proxy::refusal;
+
+/// The policies of the kinds, in the order of [`ResponseKind::ALL`]: fresh, stale while it is renewed, stale
+/// when the origin fails. What changes is invalidated, so the times are those of all tiers together.
+pub(super) fn policies(patience: Duration) -> Vec<(&'static str, Policy)> {
+    let times = |kind| match kind {
+        ResponseKind::PitchDetail => [1800, 60, 3600],
+        ResponseKind::PitchList => [300, 60, 3600],
+        ResponseKind::Search => [300, 30, 600],
+        ResponseKind::UserProfile => [3600, 300, 3600],
+    };
+    let kinds = ResponseKind::ALL.into_iter();
+    kinds
+        .map(|kind| (kind.name(), policy(times(kind), patience)))
+        .collect()
+}
+
+fn place(kind: ResponseKind) -> Kind {
+    let mut all = ResponseKind::ALL.into_iter();
+    Kind(all.position(|one| one == kind).unwrap_or_default())
+}
+
+impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
+    pub(super) async fn read(
+        &self,
+        method: &Method,
+        asked: &HeaderMap,
+        kept: Kept,
+        introduction: Introduction,
+        id: &HeaderValue,
+    ) -> Response<Body<P>> {
+        let coding = coding(asked);
+        let kind = place(kept.kind);
+        // What is coded otherwise is another answer.
+        let key = [kept.kind.name(), ":", &kept.target, "|", coding].concat();
+        let outcome = match self.answers.hit(kind, &key) {
+            Some(answer) => Ok(answer),
+            None => {
+                let Some(target) = self.target(&kept.target) else {
+                    return refusal(StatusCode::BAD_REQUEST, "This is no address.");
+                };
+                let source = Origin {
+                    platform: self.platform.clone(),
+                    node: self.node.clone(),
+                    secret: self.settings.secret.clone(),
+                    largest_body: self.settings.largest_body,
+                    introduction,
+                    id: id.clone(),
+                    coding,
+                    target,
+                    kept,
+                };
+                Box::pin(self.answers.get_missed(kind, &key, source)).await
+            }
+        };
+        let name = &self.settings.name;
+        let page = match &outcome {
+            Ok(answer) => answer.value(),
+            Err(GetError::Load(Failure::Answered(page))) => page,
+            Err(error) => {
+                let mut response = unanswered(error);
+                told::missed(response.headers_mut(), name);
+                return response;
+            }
+        };
+        let (status, mut headers, body) = page.answer(method, asked);
+        match &outcome {
+            Ok(answer) => told::kept(&mut headers, name, answer, self.platform.now()),
+            Err(_) => told::missed(&mut headers, name),
+        }
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
+    }
+}
+
+fn unanswered<P: Platform>(error: &GetError<Failure>) -> Response<Body<P>> {
+    match error {
+        GetError::Timeout | GetError::Load(Failure::Silent { timeout: true }) => {
+            let text = "The origin did not answer in time.";
+            refusal(StatusCode::GATEWAY_TIMEOUT, text)
+        }
+        _ => refusal(StatusCode::BAD_GATEWAY, "The origin cannot be reached."),
+    }
+}
+
+/// The origin, as the source of one page.
+struct Origin<P> {
+    platform: P,
+    node: Arc<Node>,
+    secret: HeaderValue,
+    largest_body: u64,
+    introduction: Introduction,
+    id: HeaderValue,
+    coding: &'static str,
+    target: Uri,
+    kept: Kept,
+}
+
+impl<P: Platform> Source<Page, Failure> for Origin<P> {
+    fn tags(&self) -> Vec<Box<str>> {
+        self.kept.tags.clone()
+    }
+
+    fn discovers(&self) -> &'static [&'static str] {
+        self.kept.discovers()
+    }
+
+    async fn load(&self, _: Load) -> Result<Loaded<Page>, Failure> {
+        let mut request = Request::new(P::Upload::default());
+        *request.uri_mut() = self.target.clone();
+        let headers = request.headers_mut();
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(self.coding));
+        headers.insert(KEY, self.secret.clone());
+        headers.insert(X_REQUEST_ID, self.id.clone());
+        // All that this node has heard of must be in the answer.
+        if let Some(known) = self.node.known(self.platform.now()) {
+            headers.insert(APPLIED, write_as_of(known));
+        }
+        self.introduction.tell(headers);
+        let response = self.platform.fetch(request).await;
+        let response = response.map_err(|error| silent(&error))?;
+        let (mut parts, download) = response.into_parts();
+        let mut body = BytesMut::new();
+        let mut pieces = BodyDataStream::new(download);
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.map_err(|_| Failure::Silent { timeout: false })?;
+            body.extend_from_slice(&piece);
+            if u64::try_from(body.len()).unwrap_or(u64::MAX) > self.largest_body {
+                return Err(Failure::Silent { timeout: false });
+            }
+        }
+        let (vintage, tags) = vintage(parts.status, &parts.headers);
+        fields::end_to_end(&mut parts.headers);
+        fields::strip_own(&mut parts.headers);
+        let page = Page::new(parts.status, parts.headers, body.freeze());
+        if parts.status.is_server_error() || parts.status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(Failure::Answered(page));
+        }
+        Ok(Loaded {
+            value: page,
+            absent: false,
+            tags,
+            vintage,
+        })
+    }
+}
+
+fn silent(error: &FetchError) -> Failure {
+    Failure::Silent {
+        timeout: matches!(error, FetchError::Timeout),
+    }
+}
+
+/// What an answer has seen, and what it is made of. One of which the origin does not say both is for those
+/// who asked, and not kept.
+fn vintage(status: StatusCode, headers: &HeaderMap) -> (Vintage, Vec<Box<str>>) {
+    let age = || headers.get(AGE_MS)?.to_str().ok()?.parse().ok();
+    let told = || Some((read_as_of(headers, &STAMP)?, age()?, read_tags(headers)?));
+    match told() {
+        Some((as_of, age, tags)) if status == StatusCode::OK && !Page::is_private(headers) => {
+            let age = Duration::from_millis(age);
+            (Vintage::Until { as_of, age }, tags)
+        }
+        _ => (Vintage::Unknown, Vec::new()),
+    }
+}

@@ -1,0 +1,59 @@
+//! What answers say of how they came about.
+
+use std::time::Duration;
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use pitchey_cache::{Answer, From, State};
+use pitchey_http_cache::CACHE_STATUS;
+use pitchey_runtime::Monotonic;
+
+use super::page::Page;
+
+const X_CACHE_STATUS: HeaderName = HeaderName::from_static("x-cache-status");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// That nothing was looked up.
+pub(super) fn bypass(headers: &mut HeaderMap, name: &str, changes: bool) {
+    let why = if changes { "method" } else { "bypass" };
+    tell(headers, "BYPASS", &format!("{name}; fwd={why}"));
+}
+
+/// Where a kept answer came from.
+pub(super) fn kept(headers: &mut HeaderMap, name: &str, answer: &Answer<Page>, now: Monotonic) {
+    let ttl = answer.entry.fresh_for(now).as_secs();
+    let (word, how) = match (answer.state, answer.from) {
+        (State::Fresh, From::Memory | From::Shared) => {
+            ("HIT", format!("hit; ttl={ttl}; detail=memory"))
+        }
+        (State::Fresh, From::Coalesced) => ("HIT", format!("fwd=miss; collapsed; ttl={ttl}")),
+        (State::Fresh, From::Source) => ("MISS", "fwd=miss".to_owned()),
+        (State::Stale, _) => {
+            let over = answer.entry.age(now).as_secs().max(1);
+            ("STALE", format!("hit; ttl=-{over}; detail=memory"))
+        }
+        (State::StaleOnError | State::Unverified, _) => {
+            ("STALE", "hit; fwd=stale; detail=memory".to_owned())
+        }
+    };
+    tell(headers, word, &format!("{name}; {how}"));
+}
+
+/// That nothing could be served.
+pub(super) fn missed(headers: &mut HeaderMap, name: &str) {
+    tell(headers, "MISS", &format!("{name}; fwd=miss"));
+}
+
+fn tell(headers: &mut HeaderMap, word: &'static str, member: &str) {
+    headers.insert(X_CACHE_STATUS, HeaderValue::from_static(word));
+    if let Ok(member) = HeaderValue::from_str(member) {
+        headers.append(CACHE_STATUS, member);
+    }
+}
+
+/// How long it took here, origin included.
+pub(super) fn timing(headers: &mut HeaderMap, took: Duration) {
+    let took = took.as_secs_f64() * 1000.0;
+    if let Ok(value) = HeaderValue::try_from(format!("edge;dur={took:.3}")) {
+        headers.append(SERVER_TIMING, value);
+    }
+}

@@ -1,0 +1,17 @@
+//! The gateway: the edge on tokio, as a process.
+//!
+//! Everything but `main` is a library, so that tests can run it with a listener of their own.
+//! [`serve()`] is the way in; [`server`] is what every connection goes through, [`native`] the platform
+//! that the edge runs on.
+
+pub mod cli;
+pub mod config;
+pub mod native;
+mod paced;
+pub mod pitchey;
+pub mod serve;
+pub mod server;
+pub mod signals;
+
+pub use config::Config;
+pub use serve::serve;

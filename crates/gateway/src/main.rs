@@ -1,0 +1,60 @@
+//! The gateway's process: arguments, configuration, logging, listener, signals and exit codes.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use pitchey_gateway::cli::Cli;
+use pitchey_gateway::{Config, serve, signals};
+use tokio::net::TcpListener;
+
+/// The exit code of wrong arguments (clap's own) and of a wrong configuration.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let config = match Config::load(&cli) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("gateway: {error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    let outcome = if cli.check_config {
+        toml::to_string(&config)
+            .map(|text| print!("{text}"))
+            .map_err(anyhow::Error::from)
+    } else {
+        run(config)
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gateway: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(config: Config) -> anyhow::Result<()> {
+    let _log = pitchey_telemetry::init(&config.log)?;
+    // Threads that steal from each other cost something; one needs none of it.
+    let mut builder = match config.http.threads() {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        threads => {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(threads);
+            builder
+        }
+    };
+    let tokio = builder.enable_all().build()?;
+    let outcome = tokio.block_on(signals::until_stopped(async |stop| {
+        let address = config.http.address;
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
+        serve(listener, config, stop).await
+    }));
+    // A name that is being looked up in a thread would be waited for.
+    tokio.shutdown_background();
+    outcome
+}

@@ -1,0 +1,177 @@
+//! The platform of the edge on an operating system: tokio, hyper's client, memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use pitchey_edge::{BoxError, FetchError, Platform, Slot, Store};
+use pitchey_runtime::{Background, Clock, Monotonic, Random, Spawn, SystemRuntime, Timer, timeout};
+use pitchey_tiers::MokaMap;
+use time::OffsetDateTime;
+
+use crate::config::{Config, ms};
+use crate::paced::{Paced, Stalled, TooLarge};
+
+/// The platform. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Native {
+    tasks: Background,
+    parts: Arc<Parts>,
+}
+
+#[derive(Debug)]
+struct Parts {
+    system: SystemRuntime,
+    client: Client<HttpsConnector<HttpConnector>, Paced>,
+    store: MemoryStore,
+    response_timeout: Duration,
+    stall_timeout: Duration,
+}
+
+impl Native {
+    /// What the configuration asks for.
+    pub fn new(config: &Config, system: SystemRuntime) -> anyhow::Result<Self> {
+        let origin = &config.origin;
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(ms(origin.connect_timeout_ms)));
+        let connector = HttpsConnectorBuilder::new()
+            .with_provider_and_native_roots(rustls::crypto::ring::default_provider())?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(ms(origin.idle_timeout_ms))
+            .pool_max_idle_per_host(origin.idle_connections)
+            .build(connector);
+        let largest_body = config.store.largest_body_kib << 10;
+        Ok(Self {
+            tasks: Background::new(system),
+            parts: Arc::new(Parts {
+                system,
+                client,
+                store: MemoryStore {
+                    slots: MokaMap::new(config.store.memory_mib << 20, Slot::weight),
+                    largest_body,
+                },
+                response_timeout: ms(origin.response_timeout_ms),
+                stall_timeout: ms(origin.stall_timeout_ms),
+            }),
+        })
+    }
+
+    /// Waits for what goes on behind the answers, for at most `patience`; whether all has ended.
+    pub async fn finish(&self, patience: Duration) -> bool {
+        self.tasks.finish(patience).await
+    }
+}
+
+impl Clock for Native {
+    fn now(&self) -> Monotonic {
+        self.parts.system.now()
+    }
+
+    fn wall(&self) -> OffsetDateTime {
+        self.parts.system.wall()
+    }
+}
+
+impl Timer for Native {
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + 'static {
+        self.parts.system.sleep(duration)
+    }
+}
+
+impl Random for Native {
+    fn fill(&self, bytes: &mut [u8]) {
+        self.parts.system.fill(bytes);
+    }
+}
+
+impl Spawn for Native {
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(work);
+    }
+}
+
+impl Platform for Native {
+    type Upload = Paced;
+    type Download = Paced;
+    type Store = MemoryStore;
+
+    const COALESCES: bool = true;
+
+    async fn fetch(&self, request: Request<Paced>) -> Result<Response<Paced>, FetchError> {
+        let Parts {
+            system,
+            client,
+            response_timeout,
+            stall_timeout,
+            ..
+        } = &*self.parts;
+        let asking = timeout(system, *response_timeout, client.request(request));
+        match asking.await {
+            Err(_) => Err(FetchError::Timeout),
+            Ok(Err(error)) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "no response");
+                Err(failure(error))
+            }
+            Ok(Ok(response)) => {
+                let paced = |body| Paced::new(body, *system, *stall_timeout, u64::MAX);
+                Ok(response.map(paced))
+            }
+        }
+    }
+
+    fn store(&self) -> &MemoryStore {
+        &self.parts.store
+    }
+}
+
+/// Whether it was the body of the client's own request.
+fn failure(error: hyper_util::client::legacy::Error) -> FetchError {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(cause) = source {
+        if cause.is::<Stalled>() || cause.is::<TooLarge>() {
+            return FetchError::Upload(Box::new(error));
+        }
+        source = cause.source();
+    }
+    let error: BoxError = Box::new(error);
+    FetchError::Failed(error)
+}
+
+/// A [`Store`] in the memory of the process.
+#[derive(Debug)]
+pub struct MemoryStore {
+    slots: MokaMap<Slot>,
+    largest_body: u64,
+}
+
+impl Store for MemoryStore {
+    async fn get(&self, key: &str) -> Option<Arc<Slot>> {
+        self.slots.get(key)
+    }
+
+    async fn update(
+        &self,
+        key: &str,
+        change: impl FnOnce(Option<&Arc<Slot>>) -> Option<Arc<Slot>> + Send,
+    ) {
+        self.slots.update(key, change);
+    }
+
+    fn largest_body(&self) -> u64 {
+        self.largest_body
+    }
+
+    fn size(&self) -> (u64, u64) {
+        self.slots.size()
+    }
+}

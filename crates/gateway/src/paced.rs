@@ -1,0 +1,105 @@
+//! A body that must come on: it ends with an error if it stalls, or grows too large.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use pitchey_edge::BoxError;
+use pitchey_runtime::{SystemRuntime, Timer as _};
+
+/// Nothing came for too long.
+#[derive(Debug, thiserror::Error)]
+#[error("a body has stalled")]
+pub(crate) struct Stalled;
+
+/// More came than may.
+#[derive(Debug, thiserror::Error)]
+#[error("a body is too large")]
+pub(crate) struct TooLarge;
+
+/// A body from the network, or none.
+#[derive(Default)]
+pub struct Paced(Option<Inner>);
+
+struct Inner {
+    body: Incoming,
+    runtime: SystemRuntime,
+    stall: Duration,
+    left: u64,
+    waiting: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Paced {
+    /// A body of at most `largest` bytes, which may pause for `stall`.
+    pub fn new(body: Incoming, runtime: SystemRuntime, stall: Duration, largest: u64) -> Self {
+        if body.is_end_stream() {
+            return Self(None);
+        }
+        Self(Some(Inner {
+            body,
+            runtime,
+            stall,
+            left: largest,
+            waiting: None,
+        }))
+    }
+}
+
+impl std::fmt::Debug for Paced {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Paced").finish_non_exhaustive()
+    }
+}
+
+impl Body for Paced {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Some(inner) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
+        let Poll::Ready(frame) = Pin::new(&mut inner.body).poll_frame(context) else {
+            let (runtime, stall) = (inner.runtime, inner.stall);
+            let waiting = inner
+                .waiting
+                .get_or_insert_with(|| Box::pin(runtime.sleep(stall)));
+            if waiting.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            self.0 = None;
+            return Poll::Ready(Some(Err(Stalled.into())));
+        };
+        inner.waiting = None;
+        let length = match &frame {
+            Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
+            _ => 0,
+        };
+        let length = u64::try_from(length).unwrap_or(u64::MAX);
+        match inner.left.checked_sub(length) {
+            Some(left) => inner.left = left,
+            None => {
+                self.0 = None;
+                return Poll::Ready(Some(Err(TooLarge.into())));
+            }
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(BoxError::from)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_none_or(|inner| inner.body.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let hint = |inner: &Inner| inner.body.size_hint();
+        self.0.as_ref().map_or(SizeHint::with_exact(0), hint)
+    }
+}

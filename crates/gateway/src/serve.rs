@@ -1,0 +1,148 @@
+//! Putting the parts together, and taking them apart in order.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{Request, Response, StatusCode};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use ipnet::IpNet;
+use pitchey_edge::{Body, Client, Platform as _, Proxy, Settings, Store as _, refusal};
+use pitchey_http_cache::Options;
+use pitchey_runtime::{Clock as _, Random as _, SystemRuntime};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, ms};
+use crate::native::Native;
+use crate::paced::Paced;
+use crate::pitchey::{self, NativeSite};
+use crate::server::{self, Answers};
+
+/// What is the edge's own lies under this.
+const OWN: &str = "/__edge/";
+
+/// How long the end waits for what goes on behind the answers.
+const BEHIND: Duration = Duration::from_secs(1);
+
+/// Serves until `stop` is cancelled. Then the listener closes, and requests in flight finish within the
+/// shutdown timeout.
+pub async fn serve(
+    listener: TcpListener,
+    config: Config,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let runtime = SystemRuntime::new();
+    let origin = config.origin.uri().map_err(anyhow::Error::msg)?;
+    let trusted = config.http.trusted().map_err(anyhow::Error::msg)?;
+    let platform = Native::new(&config, runtime)?;
+    let mut beside = JoinSet::new();
+    let mode = if config.pitchey.enabled {
+        let (site, hearing) = pitchey::site(&config, &platform, runtime)?;
+        beside.spawn(hearing.run(stop.clone()));
+        Mode::Pitchey(site)
+    } else {
+        let settings = Settings {
+            origin,
+            name: "pitchey-edge".to_owned(),
+            options: Options {
+                seed: runtime.next_u64(),
+                ..Options::default()
+            },
+            patience: ms(config.origin.response_timeout_ms),
+        };
+        Mode::Proxy(Proxy::new(platform.clone(), settings))
+    };
+    let service = Gateway(Arc::new(Parts {
+        mode,
+        trusted,
+        stall: ms(config.http.stall_timeout_ms),
+        largest: config.http.max_body_bytes,
+        runtime,
+    }));
+    let address = listener.local_addr()?;
+    tracing::info!(%address, origin = %config.origin.url, "listening");
+    let cut = server::run(listener, service, &config.http, runtime, stop).await;
+    if cut > 0 {
+        tracing::warn!(connections = cut, "requests in flight took too long");
+    }
+    platform.finish(BEHIND).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// What answers requests.
+#[derive(Clone)]
+struct Gateway(Arc<Parts>);
+
+enum Mode {
+    Proxy(Proxy<Native>),
+    Pitchey(NativeSite),
+}
+
+struct Parts {
+    mode: Mode,
+    trusted: Vec<IpNet>,
+    stall: Duration,
+    largest: u64,
+    runtime: SystemRuntime,
+}
+
+impl Answers<Native> for Gateway {
+    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Body<Native>> {
+        let Parts {
+            mode,
+            trusted,
+            stall,
+            largest,
+            runtime,
+        } = &*self.0;
+        if request.uri().path().starts_with(OWN) {
+            return own(request.uri().path(), mode, *runtime);
+        }
+        if request.body().size_hint().lower() > *largest {
+            return refusal(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The body of the request is too large.",
+            );
+        }
+        let client = Client {
+            address: Some(peer),
+            trusted: trusted.iter().any(|network| network.contains(&peer)),
+        };
+        let request = request.map(|body| Paced::new(body, *runtime, *stall, *largest));
+        match mode {
+            Mode::Proxy(proxy) => proxy.handle(request, client).await,
+            Mode::Pitchey(site) => site.handle(request, client).await,
+        }
+    }
+}
+
+/// What the edge says of itself.
+fn own(path: &str, mode: &Mode, runtime: SystemRuntime) -> Response<Body<Native>> {
+    let (status, text) = if path == "/__edge/health" {
+        let (attached, (entries, bytes)) = match mode {
+            Mode::Proxy(proxy) => (None, proxy.platform().store().size()),
+            Mode::Pitchey(site) => {
+                let status = site.node().status(runtime.now());
+                (Some(status.attached), site.size())
+            }
+        };
+        let health = serde_json::json!({
+            "status": "ok", "entries": entries, "bytes": bytes, "attached": attached,
+        });
+        (StatusCode::OK, health.to_string())
+    } else {
+        (StatusCode::NOT_FOUND, "{\"status\":404}".to_owned())
+    };
+    let mut response = Response::new(Body::from(Bytes::from(text)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
