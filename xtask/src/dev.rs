@@ -11,7 +11,12 @@ use crate::steps::{self, Steps};
 use crate::workspace::Workspace;
 
 /// The packages with the programs of a development run.
-pub(crate) const PACKAGES: [&str; 3] = ["pitchey-origin", "pitchey-ops", "pitchey-testkit"];
+pub(crate) const PACKAGES: [&str; 4] = [
+    "pitchey-origin",
+    "pitchey-hub",
+    "pitchey-ops",
+    "pitchey-testkit",
+];
 
 /// Builds what a development run consists of and becomes it, so that signals go straight there.
 pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {

@@ -16,6 +16,8 @@ use pitchey_realtime::CloseCode;
 use pitchey_realtime::protocol::{MAX_FRAME, SUBPROTOCOL};
 use pitchey_runtime::{Clock as _, SystemRuntime};
 
+use tokio_util::task::TaskTracker;
+
 use crate::authority::Guest;
 use crate::config::HttpConfig;
 use crate::node::{Draining, Node};
@@ -43,6 +45,8 @@ pub(crate) struct Entrance {
     pub(crate) publish_secret: Option<String>,
     pub(crate) used: Mutex<Used>,
     pub(crate) places: Arc<Places>,
+    /// Connections that were upgraded, for who waits for their end.
+    pub(crate) guests: TaskTracker,
 }
 
 /// How many connections there are, of whom and from where.
@@ -265,6 +269,7 @@ pub(crate) async fn websocket(
     let runtime = entrance.runtime;
     let write_timeout = entrance.write_timeout();
     let node = Arc::clone(&entrance.node);
+    let counted = entrance.guests.token();
     upgrade.on_upgrade(async move |socket| {
         // A page learns why by the code of a close alone.
         let Some((place, guest)) = guest else {
@@ -277,7 +282,7 @@ pub(crate) async fn websocket(
             }
             Err(Draining) => socket::refuse(socket, CloseCode::Drain, &runtime).await,
         }
-        drop(place);
+        drop((place, counted));
     })
 }
 

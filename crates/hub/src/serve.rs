@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -67,6 +68,7 @@ pub async fn serve(
     let settings = config.rooms.settings();
     let log = log(&config, settings.keep, runtime)?;
     let (node, workers) = Node::new(log, settings, runtime);
+    let connections = Connections::default();
     let secret = config.publish.secret.expose_secret();
     let entrance = Arc::new(Entrance {
         node: Arc::clone(&node),
@@ -75,6 +77,7 @@ pub async fn serve(
         publish_secret: (!secret.is_empty()).then(|| secret.to_owned()),
         used: Mutex::new(Used::default()),
         places: Arc::new(Places::default()),
+        guests: connections.tasks.clone(),
         http: config.http.clone(),
     });
 
@@ -112,10 +115,10 @@ pub async fn serve(
     let header_timeout = Duration::from_millis(config.http.header_timeout_ms);
     beside.spawn(async move {
         let limits = (SCRAPERS, header_timeout);
-        accept(metrics_listener, figures, limits, &TaskTracker::new()).await;
+        let scrapers = Connections::default();
+        accept(metrics_listener, figures, limits, &scrapers).await;
     });
 
-    let connections = TaskTracker::new();
     // Those who are not let in need a place until they are told so.
     let limits = (config.http.max_connections + 64, header_timeout);
     let accepting = accept(listener, router(entrance), limits, &connections);
@@ -129,14 +132,15 @@ pub async fn serve(
     }
     tracing::info!(connections = node.sockets(), "going away");
     node.drain();
-    connections.close();
+    connections.closing.cancel();
+    connections.tasks.close();
     let patience = settings.drain + GOODBYES;
-    if timeout(&runtime, patience, connections.wait())
+    if timeout(&runtime, patience, connections.tasks.wait())
         .await
         .is_err()
     {
         tracing::warn!(
-            connections = connections.len(),
+            connections = connections.tasks.len(),
             "not everyone has left in time"
         );
     }
@@ -185,12 +189,20 @@ async fn health(State(entrance): State<Arc<Entrance>>) -> Response {
     (status, Json(body)).into_response()
 }
 
+/// The connections of a listener, upgraded ones included, and the word that ends those that wait for a
+/// request.
+#[derive(Default)]
+struct Connections {
+    tasks: TaskTracker,
+    closing: CancellationToken,
+}
+
 /// Takes connections until dropped.
 async fn accept(
     listener: TcpListener,
     router: Router,
     (max_connections, header_timeout): (usize, Duration),
-    connections: &TaskTracker,
+    connections: &Connections,
 ) {
     let runtime = SystemRuntime::new();
     let places = Arc::new(Semaphore::new(max_connections));
@@ -201,8 +213,9 @@ async fn accept(
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let router = router.clone();
-                connections.spawn(async move {
-                    serve_connection(stream, peer, router, header_timeout).await;
+                let closing = connections.closing.clone();
+                connections.tasks.spawn(async move {
+                    serve_connection(stream, peer, router, (header_timeout, closing)).await;
                     drop(place);
                 });
             }
@@ -218,7 +231,7 @@ async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
-    header_timeout: Duration,
+    (header_timeout, closing): (Duration, CancellationToken),
 ) {
     let _ = stream.set_nodelay(true);
     let service = router
@@ -227,13 +240,23 @@ async fn serve_connection(
             request.map(axum::body::Body::new)
         })
         .map_err(|never: Infallible| never);
-    let serving = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
-        .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
-        .with_upgrades();
-    if let Err(error) = serving.await {
+    let mut serving = pin!(
+        hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(header_timeout)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+            .with_upgrades()
+    );
+    let served = tokio::select! {
+        served = serving.as_mut() => served,
+        () = closing.cancelled() => {
+            // What is answered is answered; nothing is asked any more.
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = served {
         tracing::debug!(%error, "a connection has ended");
     }
 }

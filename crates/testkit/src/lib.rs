@@ -30,6 +30,7 @@ mod apt;
 mod container;
 mod fault_proxy;
 pub mod guard;
+mod hub;
 pub mod native;
 pub mod net;
 pub mod plan;
@@ -47,6 +48,7 @@ mod test_redis;
 pub mod wait;
 
 pub use fault_proxy::{Connects, Counts, Ending, FaultProxy, Faults, Flow, Passage};
+pub use hub::Hub;
 pub use native::{Origin, Program};
 pub use postgres_server::OwnedPostgres;
 pub use redis_server::OwnedRedis;

@@ -15,6 +15,7 @@ mod databases;
 mod db;
 mod deadlines_pg;
 mod dev;
+mod hub;
 mod import;
 mod invalidation_pg;
 mod kills;
