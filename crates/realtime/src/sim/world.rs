@@ -207,7 +207,7 @@ impl World {
                 self.nodes[node].rooms = Some(rooms);
                 self.nodes[node].life += NODES as u64;
             }
-            Event::ToNode(node, life, input) => self.to_node(node, life, input),
+            Event::ToNode(node, life, input) => self.feed(node, life, input),
             Event::Frame(client, connection, frame) => {
                 if self.is_on(client, connection) {
                     let truth = &self.truth;
@@ -271,12 +271,13 @@ impl World {
         };
         let healed = self.now > FAULTS;
         let room = ROOMS[self.pick(ROOMS.len())];
-        if !healed && self.chance(15) {
+        let fate = if healed { 100 } else { self.below(100) };
+        if fate < 15 {
             // The client is gone at once; the node learns of it later.
             self.clients[client].disconnected();
             let delay = self.below(500);
             self.input(delay, node, Input::Gone(SocketId(connection)));
-        } else if !healed && self.chance(15) {
+        } else if fate < 28 {
             if let Some(frame) = self.clients[client].unsubscribe(room) {
                 self.say(node, connection, frame);
             }
@@ -344,7 +345,7 @@ impl World {
         }
     }
 
-    fn to_node(&mut self, node: usize, life: u64, input: Input) {
+    fn feed(&mut self, node: usize, life: u64, input: Input) {
         let now = self.clock();
         if self.nodes[node].life != life {
             return;
