@@ -11,9 +11,10 @@ use crate::steps::{self, Steps};
 use crate::workspace::Workspace;
 
 /// The packages with the programs of a development run.
-pub(crate) const PACKAGES: [&str; 4] = [
+pub(crate) const PACKAGES: [&str; 5] = [
     "pitchey-origin",
     "pitchey-gateway",
+    "pitchey-hub",
     "pitchey-ops",
     "pitchey-testkit",
 ];

@@ -37,6 +37,7 @@ mod priority;
 pub mod problem;
 mod problems;
 mod protect;
+mod realtime;
 mod represent;
 mod routes;
 mod saved;
@@ -60,6 +61,7 @@ pub use problem::{Problem, RequestId};
 pub use routes::{full_router, openapi, public_reads, router};
 pub use site::{ClientAddress, LimitSettings, Site, SiteSettings};
 
+use pitchey_model::ticket::TicketKeys;
 use pitchey_runtime::Clock;
 use ports::SharedLimits;
 use std::sync::Arc;
@@ -76,6 +78,7 @@ pub struct ApiState<S> {
     pub(crate) sessions: Option<Arc<dyn SessionCache>>,
     pub(crate) cache_desk: Option<Arc<dyn ports::CacheDesk>>,
     pub(crate) shared_limits: Option<Arc<dyn SharedLimits>>,
+    pub(crate) tickets: Option<TicketKeys>,
 }
 
 impl<S> ApiState<S> {
@@ -97,6 +100,7 @@ impl<S> ApiState<S> {
             sessions: None,
             cache_desk: None,
             shared_limits: None,
+            tickets: None,
         }
     }
 
@@ -118,6 +122,15 @@ impl<S> ApiState<S> {
     pub fn with_cache_desk(self, desk: Arc<dyn ports::CacheDesk>) -> Self {
         Self {
             cache_desk: Some(desk),
+            ..self
+        }
+    }
+
+    /// The same, with a realtime server beside it that knows these keys.
+    #[must_use]
+    pub fn with_tickets(self, keys: TicketKeys) -> Self {
+        Self {
+            tickets: Some(keys),
             ..self
         }
     }

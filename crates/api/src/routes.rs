@@ -13,7 +13,7 @@ use crate::problem::{Kind, Problem, ProblemDocument};
 use crate::site::Site;
 use crate::{
     ApiState, account, beacons, browse, cache_desk, dashboards, deals, detail, health, manage,
-    notifications, position, problems, saved, search, users,
+    notifications, position, problems, realtime, saved, search, users,
 };
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, patch, post, put};
@@ -101,6 +101,7 @@ pub(crate) fn caching_of(method: &Method, route: &str) -> Caching {
         notifications::notifications, notifications::read,
         dashboards::creator, dashboards::investor,
         beacons::view, beacons::rum, beacons::events,
+        realtime::ticket,
         cache_desk::status, cache_desk::stats, cache_desk::entry, cache_desk::warm, cache_desk::purge,
         health::health, health::live, health::ready, health::db_test,
     ),
@@ -113,6 +114,7 @@ pub(crate) fn caching_of(method: &Method, route: &str) -> Caching {
         (name = "deals", description = "NDAs and expressions of interest"),
         (name = "readers", description = "What one saved, whom one follows, what one was told"),
         (name = "beacons", description = "What pages report"),
+        (name = "realtime", description = "Being told what happens as it happens"),
         (name = "operations", description = "What runs the site; for admins"),
         (name = "health", description = "Whether the service works")
     )
@@ -243,6 +245,7 @@ fn writes<S: FullStore>(public: PublicReads) -> Router<Site<S>> {
         )
         .route("/api/notifications", get(notifications::notifications::<S>))
         .route("/api/notifications/read", post(notifications::read::<S>))
+        .route("/api/realtime/ticket", post(realtime::ticket::<S>))
         .route("/api/dashboard/creator", get(dashboards::creator::<S>))
         .route("/api/dashboard/investor", get(dashboards::investor::<S>))
         .route("/api/cache/status", get(cache_desk::status::<S>))

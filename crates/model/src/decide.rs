@@ -12,7 +12,9 @@ mod pitches;
 pub use follows::{follow, unfollow};
 pub use interests::{express_interest, read_interest, step_interest};
 pub use ndas::{NdaStep, read_nda, request_nda, step_nda};
-pub use pitches::{create_pitch, delete_pitch, edit_pitch, read_full, save, step_pitch, take_down};
+pub use pitches::{
+    create_pitch, delete_pitch, edit_pitch, read_full, read_public, save, step_pitch, take_down,
+};
 
 use crate::event::{Effects, Notice};
 use crate::lifecycle::NotAllowed;

@@ -1,6 +1,7 @@
 //! What a change brings about beside itself: cache tags, events, notifications and an audit entry, all
 //! written in the transaction of the change.
 
+use crate::room::{Room, SESSIONS};
 use crate::{
     Genre, InterestId, InterestStatus, NdaId, NdaStatus, NoticeKind, NotificationId, PitchId,
     PitchStatus, SessionId, UserId, Username,
@@ -156,6 +157,46 @@ impl Event {
         }
     }
 
+    /// Where it is told as it happens, and as what: all of it to those whom it is about. The lists are told
+    /// only that they may have changed, for not everyone may know of every pitch.
+    pub fn told_in(&self) -> Vec<(String, String)> {
+        // No event fails to be JSON.
+        let whole = serde_json::to_string(self).unwrap_or_default();
+        let rooms = match *self {
+            Self::PitchChanged {
+                pitch_id, status, ..
+            } => {
+                let mut told = vec![(Room::Pitch(pitch_id).to_string(), whole)];
+                if status != PitchStatus::Draft {
+                    let changed = r#"{"kind":"lists_changed"}"#.to_owned();
+                    told.push((Room::Lists.to_string(), changed));
+                }
+                return told;
+            }
+            Self::NdaChanged {
+                nda_id,
+                requester_id,
+                creator_id,
+                ..
+            } => vec![
+                Room::Nda(nda_id),
+                Room::User(requester_id),
+                Room::User(creator_id),
+            ],
+            Self::InterestChanged {
+                investor_id,
+                creator_id,
+                ..
+            } => vec![Room::User(investor_id), Room::User(creator_id)],
+            Self::Notified { user_id, .. } => vec![Room::User(user_id)],
+            Self::SessionEnded { .. } => return vec![(SESSIONS.to_owned(), whole)],
+        };
+        let rooms = rooms.into_iter();
+        rooms
+            .map(|room| (room.to_string(), whole.clone()))
+            .collect()
+    }
+
     /// Its kind, as in its JSON.
     pub const fn kind(&self) -> &'static str {
         let [pitch, nda, interest, notified, session] = Self::KINDS;
@@ -243,4 +284,42 @@ pub struct Effects {
     pub notices: Vec<(Audience, NoticeKind, Notice)>,
     /// What the audit log keeps.
     pub audit: Vec<Audit>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drafts_are_told_to_nobody_but_those_who_may_see_them() {
+        let event = |status| Event::PitchChanged {
+            pitch_id: PitchId(Uuid::nil()),
+            creator_id: UserId(Uuid::nil()),
+            status,
+            deleted: false,
+            version: 1,
+        };
+        let rooms = |status| {
+            let told = event(status).told_in();
+            told.into_iter().map(|(room, _)| room).collect::<Vec<_>>()
+        };
+        let pitch = "pitch:00000000-0000-0000-0000-000000000000";
+        assert_eq!(rooms(PitchStatus::Draft), [pitch]);
+        assert_eq!(rooms(PitchStatus::Published), [pitch, "lists"]);
+        for (room, data) in event(PitchStatus::Published).told_in() {
+            assert_eq!(data.contains("pitch_id"), room == pitch, "{room}: {data}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_session_is_told_to_the_hubs_alone() {
+        let event = Event::SessionEnded {
+            user_id: UserId(Uuid::nil()),
+            session_id: None,
+        };
+        let told = event.told_in();
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].0, SESSIONS);
+        assert!(told[0].0.parse::<Room>().is_err(), "nobody enters it");
+    }
 }

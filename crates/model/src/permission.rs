@@ -2,6 +2,7 @@
 //!
 //! Whether the state of a thing allows an action at all is not decided here but in [`crate::lifecycle`].
 
+use crate::room::Room;
 use crate::{PitchStatus, Role, Visibility};
 
 /// The answer to "may they?".
@@ -194,6 +195,40 @@ pub const fn area(role: Option<Role>, area: Area) -> Verdict {
         Area::CreatorDashboard => matches!(role, Some(Role::Creator)),
         Area::InvestorDashboard => is_buyer(role),
         Area::Operations => matches!(role, Some(Role::Admin)),
+    };
+    verdict(role, allowed)
+}
+
+/// What somebody wants in a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoomRight {
+    /// Be told what happens, and how many are there.
+    Enter,
+    /// Tell the others.
+    Publish,
+    /// Learn who is there.
+    SeeMembers,
+}
+
+impl RoomRight {
+    /// Every right.
+    pub const ALL: &[Self] = &[Self::Enter, Self::Publish, Self::SeeMembers];
+}
+
+/// May a role do this in a room? `inside` is whether the room is about something that is theirs to read:
+/// the account itself, an NDA of theirs, a pitch that they may see.
+pub const fn room(role: Option<Role>, room: Room, inside: bool, right: RoomRight) -> Verdict {
+    let allowed = match (room, right) {
+        // What anyone may read needs no account.
+        (Room::Lists, RoomRight::Enter) => return Verdict::Allowed,
+        (Room::Pitch(_), RoomRight::Enter) if inside => return Verdict::Allowed,
+        (Room::Pitch(_) | Room::Nda(_), _) if !inside => return Verdict::Hidden,
+        (Room::User(_), RoomRight::Enter) => inside,
+        // The two sides see each other, and may tell each other.
+        (Room::Nda(_), _) => true,
+        (Room::Ops, RoomRight::Enter | RoomRight::SeeMembers) => matches!(role, Some(Role::Admin)),
+        // Nobody is told who looks at what, and what happens is told by the site alone.
+        (Room::Lists | Room::Pitch(_) | Room::User(_) | Room::Ops, _) => false,
     };
     verdict(role, allowed)
 }

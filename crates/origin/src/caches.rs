@@ -20,12 +20,13 @@ use pitchey_cache::{
     NodeConfig, Position, SHARED_BREAKER, Shared, Source,
 };
 use pitchey_model::WalPosition;
+use pitchey_realtime::Keep;
 use pitchey_resilience::{Breaker, Deadline, Phase};
 use pitchey_runtime::{Background as Tasks, Clock as _, SystemRuntime, Timer as _, timeout};
 use pitchey_store::Freshness as _;
 use pitchey_store::accounts::{Session, TokenHash};
 use pitchey_store_pg::{Invalidate, OutboxTag, PgStore, RequestScope};
-use pitchey_tiers::{Follower, MokaMemory, RedisConfig, RedisLink, RedisShared};
+use pitchey_tiers::{Follower, MokaMemory, RedisConfig, RedisLink, RedisRooms, RedisShared};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::CacheConfig;
@@ -131,6 +132,14 @@ impl OriginCaches {
                 let clock = caches.tasks.clone();
                 Some(Arc::new(RedisLimits::new(link.clone(), backplane, clock)))
             }
+            Self::Alone(_) => None,
+        }
+    }
+
+    /// Where those who listen are told what happens, if hubs could be listening.
+    pub fn rooms(&self) -> Option<RedisRooms<SystemRuntime>> {
+        match self {
+            Self::Redis(_, link) => Some(RedisRooms::new(link.clone(), Keep::default())),
             Self::Alone(_) => None,
         }
     }

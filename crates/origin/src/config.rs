@@ -20,6 +20,7 @@ mod limits;
 mod load;
 mod overload;
 mod passwords;
+mod realtime;
 mod redact;
 mod rules;
 mod sessions;
@@ -31,6 +32,7 @@ pub use http::HttpConfig;
 pub use limits::{Limit, LimitsConfig, NoLimit};
 pub use overload::OverloadConfig;
 pub use passwords::PasswordsConfig;
+pub use realtime::RealtimeConfig;
 pub use sessions::SessionsConfig;
 
 use rules::Rules;
@@ -62,6 +64,8 @@ pub struct Config {
     pub duties: DutiesConfig,
     /// What is kept of answers and sessions.
     pub cache: CacheConfig,
+    /// The realtime server beside it.
+    pub realtime: RealtimeConfig,
 }
 
 /// The `metrics` section.
@@ -172,6 +176,7 @@ impl Config {
         let counters = layers.section("counters", &mut problems);
         let duties = layers.section("duties", &mut problems);
         let cache: CacheConfig = layers.section("cache", &mut problems);
+        let realtime: RealtimeConfig = layers.section("realtime", &mut problems);
         layers.finish(&mut problems);
 
         let config = Self {
@@ -187,6 +192,7 @@ impl Config {
             counters,
             duties,
             cache: cache.with_times(),
+            realtime,
         };
         // What could not be read has its default, and that breaks rules, too: saying so helps nobody.
         let mut broken_rules = Vec::new();
@@ -218,6 +224,7 @@ impl Config {
         self.counters.validate(problems);
         self.duties.validate(problems);
         self.cache.validate(problems);
+        self.realtime.validate(problems);
     }
 
     /// What an operator can choose of the API's behaviour.

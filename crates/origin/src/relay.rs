@@ -10,9 +10,13 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use pitchey_runtime::{Clock, Random, Timer, timeout};
+use pitchey_cache::SharedError;
+use pitchey_model::event::Event;
+use pitchey_realtime::RoomName;
+use pitchey_runtime::{Clock, Random, SystemRuntime, Timer, timeout};
 use pitchey_store::{Freshness as _, StoreError};
 use pitchey_store_pg::{OutboxEvent, OutboxStatus, OutboxTag, PgStore, RelayRound};
+use pitchey_tiers::RedisRooms;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -70,7 +74,8 @@ pub trait Deliver: Send + Sync + 'static {
     fn events(&self, events: Vec<OutboxEvent>) -> impl Future<Output = Vec<i64>> + Send;
 }
 
-/// Delivers tags to the caches. Events go to the log alone: there is no hub behind this origin.
+/// Delivers tags to the caches, and events to the rooms of the hubs. Without Redis events go to the log
+/// alone: no hub could be told.
 #[derive(Clone)]
 pub struct Deliveries {
     store: PgStore,
@@ -102,18 +107,46 @@ impl Deliver for Deliveries {
     }
 
     async fn events(&self, events: Vec<OutboxEvent>) -> Vec<i64> {
-        // What is in an event is not for the log.
-        let log = |event: OutboxEvent| {
+        let rooms = self.caches.as_ref().and_then(OriginCaches::rooms);
+        let mut done = Vec::with_capacity(events.len());
+        for event in events {
+            if let Some(rooms) = &rooms
+                && let Err(error) = tell(rooms, &event).await
+            {
+                tracing::warn!(id = event.id, %error, "an event cannot be told");
+                break;
+            }
+            // What is in an event is not for the log.
             tracing::debug!(
                 id = event.id,
                 kind = event.event_kind,
                 aggregate = %event.aggregate_id,
                 "event delivered"
             );
-            event.id
-        };
-        events.into_iter().map(log).collect()
+            done.push(event.id);
+        }
+        done
     }
+}
+
+/// Publishes an event in its rooms: in each once, however often it is delivered within an hour.
+async fn tell(rooms: &RedisRooms<SystemRuntime>, event: &OutboxEvent) -> Result<(), SharedError> {
+    let happened: Event = match serde_json::from_str(&event.payload) {
+        Ok(happened) => happened,
+        Err(error) => {
+            // Of a newer origin: told again, it would be understood no better.
+            tracing::warn!(id = event.id, %error, "an event is not understood");
+            return Ok(());
+        }
+    };
+    for (room, data) in happened.told_in() {
+        let Some(name) = RoomName::new(&room) else {
+            continue;
+        };
+        let id = format!("event:{}:{room}", event.id);
+        rooms.append(&name, data.as_bytes(), Some(&id)).await?;
+    }
+    Ok(())
 }
 
 /// Where deliveries come from: the rows of the outbox, held while they are delivered.

@@ -96,6 +96,10 @@ pub async fn serve(
         Some(limits) => api.with_shared_limits(limits),
         None => api,
     };
+    let api = match config.realtime.keys()? {
+        Some(keys) => api.with_tickets(keys),
+        None => api,
+    };
     let limits = RequestLimits {
         timeout: config.http.request_timeout(),
         max_body_bytes: config.http.max_body_bytes,

@@ -31,6 +31,7 @@ mod container;
 mod fault_proxy;
 mod gateway;
 pub mod guard;
+mod hub;
 pub mod native;
 pub mod net;
 pub mod plan;
@@ -49,6 +50,7 @@ pub mod wait;
 
 pub use fault_proxy::{Connects, Counts, Ending, FaultProxy, Faults, Flow, Passage};
 pub use gateway::Gateway;
+pub use hub::Hub;
 pub use native::{Origin, Program};
 pub use postgres_server::OwnedPostgres;
 pub use redis_server::OwnedRedis;

@@ -157,7 +157,9 @@ impl Program {
         command.args(&self.arguments);
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
-            if name.starts_with("PITCHEY_") || AMBIENT.contains(&name.as_ref()) {
+            if ["PITCHEY_", "HUB_"].iter().any(|own| name.starts_with(own))
+                || AMBIENT.contains(&name.as_ref())
+            {
                 command.env_remove(name.as_ref());
             }
         }

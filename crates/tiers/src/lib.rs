@@ -1,5 +1,6 @@
 //! The tiers of the cache: a node's memory over moka, the tier that all nodes share over Redis, the
-//! follower that keeps a node attached to it, and rate limits that all nodes share.
+//! follower that keeps a node attached to it, and rate limits that all nodes share. And the log of
+//! rooms: the one order of what is published in them, for all nodes.
 //!
 //! The one crate that knows moka and redis. What it decides, it decides in scripts that Redis runs
 //! (`src/scripts`), each atomic; the rest is connections and their deadlines.
@@ -14,6 +15,7 @@ mod memory;
 mod overview;
 mod rate_limit;
 mod refusal;
+mod rooms;
 mod scripts;
 mod shared;
 
@@ -23,4 +25,5 @@ pub use map::MokaMap;
 pub use memory::MokaMemory;
 pub use overview::Overview;
 pub use rate_limit::RedisRateLimiter;
+pub use rooms::{RedisRooms, RoomFeed};
 pub use shared::{MAX_BATCH_BYTES, MAX_NAMES, MAX_TAGS, RedisShared};

@@ -36,6 +36,14 @@ scripts! {
     SWEEP = "#!lua flags=allow-oom\n", include_str!("scripts/sweep.lua");
     /// Opens a connection, and proves that invalidations are taken.
     BEAT = "#!lua flags=allow-oom\n", include_str!("scripts/common.lua"), include_str!("scripts/beat.lua");
+    /// Publishes in a room.
+    ROOM_APPEND = "#!lua\n", include_str!("scripts/common.lua"), include_str!("scripts/room.lua"), include_str!("scripts/room_append.lua");
+    /// Reads what there is of a room.
+    ROOM_LOAD = "#!lua flags=allow-oom\n", include_str!("scripts/common.lua"), include_str!("scripts/room.lua"), include_str!("scripts/room_load.lua");
+    /// Tells where rooms stand.
+    ROOM_HEADS = "#!lua flags=allow-oom\n", include_str!("scripts/common.lua"), include_str!("scripts/room.lua"), include_str!("scripts/room_heads.lua");
+    /// Exchanges who is in rooms.
+    ROOM_PRESENCE = "#!lua\n", include_str!("scripts/common.lua"), include_str!("scripts/room.lua"), include_str!("scripts/room_presence.lua");
     /// Counts a call against a quota.
     GCRA = "#!lua flags=allow-oom\n", include_str!("scripts/gcra.lua");
 }

@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, Method, Request, StatusCode};
 use pitchey_cache::stats::KindSnapshot;
+use pitchey_model::ticket::TicketKeys;
 use pitchey_model::{Genre, Profile, Role, SessionId};
 use pitchey_runtime::{Clock as _, ManualClock, SeededRandom};
 use pitchey_store::accounts::{Accounts as _, NewSession, Origin};
@@ -356,7 +357,9 @@ impl Api {
         let key = CursorKey::new(&[7; 32]).expect("32 bytes are enough");
         let state = ApiState::new(store.clone(), clock.clone(), key, readiness.clone(), "test");
         let desk = RecordingDesk::default();
-        let mut state = state.with_cache_desk(Arc::new(desk.clone()));
+        let state = state.with_cache_desk(Arc::new(desk.clone()));
+        let keys = TicketKeys::new(&[9; 32], None).expect("32 bytes are enough");
+        let mut state = state.with_tickets(keys);
         state.responses = responses;
         state.shared_limits = together;
         let (counted, passwords) = (Recording::default(), PlainPasswords::default());

@@ -29,7 +29,8 @@ impl Home {
     fn start(&self, arguments: &[&str]) -> Result<Running> {
         // They are found beside `dev`, so they have to be there.
         let gateway = Program::new("pitchey-gateway", "gateway");
-        for program in [Program::origin(), Program::pitchey(), gateway] {
+        let hub = Program::new("pitchey-hub", "hub");
+        for program in [Program::origin(), Program::pitchey(), gateway, hub] {
             program.arg("--version").run(PATIENCE)?;
         }
         Program::new("pitchey-testkit", "dev")
@@ -93,7 +94,7 @@ fn a_run_ends_in_order_and_the_next_one_finds_its_data() -> Result<()> {
     assert_eq!(http_status(address, "/api/pitches")?, 200);
     assert!(run.log().contains("seed …"), "{}", run.log());
     let first = pids(&run.log());
-    assert_eq!(first.len(), 4, "{}", run.log());
+    assert_eq!(first.len(), 5, "{}", run.log());
 
     run.process().signal(Signal::INT)?;
     assert!(run.process().wait(PATIENCE)?.success(), "{}", run.log());
@@ -155,8 +156,8 @@ fn a_process_that_dies_ends_the_run_with_its_name_and_the_end_of_its_log() -> Re
     let mut run = home.start(&[])?;
     ready(&mut run)?;
     let pids = pids(&run.log());
-    // The gateway is the last.
-    let origin = pids.iter().rev().nth(1).context("there is a table")?;
+    // After it come the hub and the gateway.
+    let origin = pids.iter().rev().nth(2).context("there is a table")?;
     let origin = i32::try_from(*origin)?;
     let origin = rustix::process::Pid::from_raw(origin).context("a process id is positive")?;
     rustix::process::kill_process(origin, Signal::KILL)?;

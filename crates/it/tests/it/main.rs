@@ -17,6 +17,7 @@ mod deadlines_pg;
 mod dev;
 mod edge_pitchey;
 mod edge_proxy;
+mod hub;
 mod import;
 mod invalidation_pg;
 mod kills;

@@ -30,6 +30,15 @@ pub fn read_full(
     may(actor, relation, pitch, PitchRight::ReadFull)
 }
 
+/// May somebody, `None` when not signed in, read what is public of it?
+pub fn read_public(actor: Option<&Actor>, pitch: &Pitch) -> Result<(), Refusal> {
+    let relation = match actor {
+        Some(actor) if actor.id == pitch.creator.id => PitchRelation::Owner,
+        _ => PitchRelation::Stranger,
+    };
+    may(actor, relation, pitch, PitchRight::Read)
+}
+
 /// Somebody saves a pitch.
 pub fn save(actor: &Actor, pitch: &Pitch) -> Result<(), Refusal> {
     may(Some(actor), relation(actor, pitch), pitch, PitchRight::Save)

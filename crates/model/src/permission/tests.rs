@@ -108,3 +108,28 @@ fn nothing_is_changed_by_those_who_are_not_signed_in() {
         }
     }
 }
+
+#[test]
+fn rooms() {
+    let id = uuid::Uuid::nil();
+    let all = [
+        ("pitch", Room::Pitch(crate::PitchId(id))),
+        ("user", Room::User(crate::UserId(id))),
+        ("nda", Room::Nda(crate::NdaId(id))),
+        ("lists", Room::Lists),
+        ("ops", Room::Ops),
+    ];
+    let mut table = format!("{:26} {:?}", "role, room, theirs to read", RoomRight::ALL);
+    for (name, role) in ROLES {
+        for (kind, of) in all {
+            for inside in [false, true] {
+                let cells = RoomRight::ALL
+                    .iter()
+                    .map(|right| cell(room(role, of, inside, *right)));
+                let cells = cells.collect::<Vec<_>>().join(" ");
+                let _ = write!(table, "\n{:26} {cells}", format!("{name} {kind} {inside}"));
+            }
+        }
+    }
+    insta::assert_snapshot!(table);
+}

@@ -64,7 +64,7 @@ fn every_problem_of_every_layer_is_reported_at_once() {
       log.format: "xml" is none of json, pretty (wrong.toml)
       cursor.key: is not text (wrong.toml)
       cache.size: no such key, there are url, alone, prefix, memory_mib, timeout_ms, silence_ms, edge_key, warm, pitch_detail, pitch_list, search, user_profile, session (wrong.toml)
-      level: no such section, there are cache, counters, cursor, database, duties, http, limits, log, metrics, overload, passwords, sessions (PITCHEY_LEVEL)
+      level: no such section, there are cache, counters, cursor, database, duties, http, limits, log, metrics, overload, passwords, realtime, sessions (PITCHEY_LEVEL)
       http.max_connections: 0 is not between 1 and 1000000
       database.url: does not start with postgres://
       database.tls_ca_file needs tls = "verify-full"
@@ -338,6 +338,9 @@ fn the_effective_configuration_is_a_file_without_secrets() {
     stale_while_revalidate_s = 0
     stale_if_error_s = 0
     negative_s = 5
+
+    [realtime]
+    ticket_key = ""
     "#);
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), &text).expect("written");

@@ -30,6 +30,8 @@ const SETTLED: Duration = Duration::from_secs(10);
 const GATEWAY_PORT: u16 = 8787;
 const ORIGIN_PORT: u16 = 8788;
 const METRICS_PORT: u16 = 9788;
+const HUB_PORT: u16 = 8789;
+const HUB_METRICS_PORT: u16 = 9789;
 
 /// Variables that are for this crate and that a program of the platform would not understand.
 const OWN_VARIABLES: [&str; 4] = [
@@ -38,6 +40,12 @@ const OWN_VARIABLES: [&str; 4] = [
     "PITCHEY_PROVISION",
     "PITCHEY_REDIS_IMAGE",
 ];
+
+/// What the processes of a run prove to each other who they are with; new ones for each run.
+struct Secrets {
+    edge: String,
+    tickets: String,
+}
 
 /// A process of the run.
 struct Member {
@@ -146,10 +154,15 @@ impl<'a> Platform<'a> {
             self.run("seed", pitchey(&arguments)?)?;
             kept.set_loaded(&format!("{pitches} generated pitches"))?;
         }
-        let secret = net::random_hex(32)?;
+        let secrets = Secrets {
+            edge: net::random_hex(32)?,
+            tickets: net::random_hex(32)?,
+        };
         let urls = (&*database_url, &*redis_url);
-        let origin = self.start_origin(options.port, urls, &kept.cursor_key()?, &secret)?;
-        self.start_gateway(&origin, &redis_url, &secret)
+        let origin = self.start_origin(options.port, urls, &kept.cursor_key()?, &secrets)?;
+        let front = loopback(GATEWAY_PORT)?;
+        self.start_hub(&redis_url, &secrets, front)?;
+        self.start_gateway(&origin, &redis_url, &secrets, front)
     }
 
     fn start_postgres(&mut self, kept: &mut data::Kept) -> Result<String> {
@@ -176,7 +189,7 @@ impl<'a> Platform<'a> {
         port: Option<u16>,
         (database_url, redis_url): (&str, &str),
         cursor_key: &str,
-        edge_secret: &str,
+        secrets: &Secrets,
     ) -> Result<String> {
         self.interrupts.check()?;
         if let Some(port) = port {
@@ -188,23 +201,46 @@ impl<'a> Platform<'a> {
         command
             .env("DATABASE_URL", database_url)
             .env("REDIS_URL", redis_url)
-            .env("PITCHEY_CACHE__EDGE_KEY", edge_secret)
+            .env("PITCHEY_CACHE__EDGE_KEY", &secrets.edge)
+            .env("PITCHEY_REALTIME__TICKET_KEY", &secrets.tickets)
             .env("PITCHEY_HTTP__TRUSTED_PROXIES", "[\"127.0.0.1\"]")
             .envs(origin_environment(listen, metrics, cursor_key));
-        self.start_program("origin", command, listen)
+        self.start_program("origin", command, (listen, "/api/health/ready"))
+    }
+
+    /// The rooms; pages of the edge may connect.
+    fn start_hub(&mut self, redis_url: &str, secrets: &Secrets, front: SocketAddr) -> Result<()> {
+        self.interrupts.check()?;
+        let listen = loopback(HUB_PORT)?;
+        let metrics = loopback(HUB_METRICS_PORT)?;
+        let mut command = program("hub")?;
+        command
+            .env("REDIS_URL", redis_url)
+            .env("HUB_HTTP__ADDRESS", listen.to_string())
+            .env("HUB_HTTP__ALLOWED_ORIGINS", format!("[\"http://{front}\"]"))
+            .env("HUB_METRICS__ADDRESS", metrics.to_string())
+            .env("HUB_TICKETS__KEY", &secrets.tickets);
+        self.start_program("hub", command, (listen, "/healthz"))?;
+        Ok(())
     }
 
     /// The edge, in front of everything.
-    fn start_gateway(&mut self, origin: &str, redis_url: &str, secret: &str) -> Result<()> {
+    fn start_gateway(
+        &mut self,
+        origin: &str,
+        redis_url: &str,
+        secrets: &Secrets,
+        listen: SocketAddr,
+    ) -> Result<()> {
         self.interrupts.check()?;
-        let listen = loopback(GATEWAY_PORT)?;
         let mut command = program("gateway")?;
         command
             .args(["--pitchey", "--origin", origin, "--listen"])
             .arg(listen.to_string())
             .env("GATEWAY_PITCHEY__REDIS_URL", redis_url)
-            .env("GATEWAY_PITCHEY__SECRET", secret);
-        self.start_program("gateway", command, listen).map(|_| ())
+            .env("GATEWAY_PITCHEY__SECRET", &secrets.edge);
+        self.start_program("gateway", command, (listen, "/api/health/ready"))?;
+        Ok(())
     }
 
     /// Starts a server of the platform, and gives its URL when it is ready.
@@ -212,7 +248,7 @@ impl<'a> Platform<'a> {
         &mut self,
         name: &'static str,
         command: Command,
-        listen: SocketAddr,
+        (listen, health): (SocketAddr, &str),
     ) -> Result<String> {
         let log = self.log(name)?;
         let mut process = Process::spawn(name, command, &log, Signal::TERM, &self.guard)?;
@@ -221,7 +257,7 @@ impl<'a> Platform<'a> {
             if let Some(status) = process.exited()? {
                 bail!("{name} ended ({status}):\n{}", process.log_tail(20));
             }
-            Ok((http_status(listen, "/api/health/ready").ok() == Some(200)).then_some(()))
+            Ok((http_status(listen, health).ok() == Some(200)).then_some(()))
         })?;
         let url = format!("http://{listen}");
         self.add(name, &url, Server::Program(process))?;

@@ -1,0 +1,114 @@
+//! One WebSocket: its frames to the node, the node's to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use futures::SinkExt as _;
+use pitchey_realtime::{CloseCode, SocketId};
+use pitchey_runtime::{SystemRuntime, timeout};
+use tokio_tungstenite::tungstenite;
+
+use crate::mailbox::{Mail, Mailbox};
+use crate::node::Node;
+
+/// So many frames are handed to the connection before they are pushed out.
+const BURST: usize = 64;
+
+/// How long the client may take to answer a close.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Serves a connection until it ends. The node has forgotten it then.
+pub(crate) async fn run(
+    mut socket: WebSocket,
+    node: Arc<Node>,
+    (id, mailbox): (SocketId, Arc<Mailbox>),
+    (runtime, write_timeout): (SystemRuntime, Duration),
+) {
+    let farewell = loop {
+        tokio::select! {
+            mail = mailbox.next() => {
+                let writing = write(&mut socket, &mailbox, mail);
+                match timeout(&runtime, write_timeout, writing).await {
+                    Ok(Ok(None)) => {}
+                    Ok(Ok(Some(code))) => break Some(code),
+                    Ok(Err(_)) | Err(_) => break None,
+                }
+            }
+            message = socket.recv() => match message {
+                None | Some(Ok(Message::Close(_))) => break None,
+                Some(Ok(Message::Text(text))) => node.frame(id, text.as_str()),
+                Some(Ok(Message::Binary(_))) => node.close(id, CloseCode::NotText),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => node.heard(id),
+                Some(Err(error)) => match close_code(error) {
+                    Some(code) => {
+                        node.close(id, code);
+                        break Some(code);
+                    }
+                    None => break None,
+                },
+            },
+        }
+    };
+    node.disconnect(id);
+    if let Some(code) = farewell {
+        let _ = timeout(&runtime, GOODBYE, say_goodbye(&mut socket, code)).await;
+    }
+}
+
+/// Writes what waits, and then pushes it out. The code if that was the last.
+async fn write(
+    socket: &mut WebSocket,
+    mailbox: &Mailbox,
+    first: Mail,
+) -> Result<Option<CloseCode>, axum::Error> {
+    let mut next = Some(first);
+    for _ in 0..BURST {
+        match next {
+            Some(Mail::Frame(text)) => socket.feed(Message::Text(text)).await?,
+            Some(Mail::Ping) => socket.feed(Message::Ping(bytes::Bytes::new())).await?,
+            Some(Mail::Close(code)) => {
+                socket.flush().await?;
+                return Ok(Some(code));
+            }
+            None => break,
+        }
+        next = mailbox.try_next();
+    }
+    // The loop may have taken one more than it has written.
+    if let Some(Mail::Frame(text)) = next {
+        socket.feed(Message::Text(text)).await?;
+    }
+    socket.flush().await?;
+    Ok(None)
+}
+
+/// Closes, and reads until the client has understood.
+async fn say_goodbye(socket: &mut WebSocket, code: CloseCode) {
+    let frame = CloseFrame {
+        code: code.code(),
+        reason: code.reason().into(),
+    };
+    if socket.send(Message::Close(Some(frame))).await.is_ok() {
+        while let Some(Ok(_)) = socket.recv().await {}
+    }
+}
+
+/// What the client has done wrong; nothing if the connection is gone.
+fn close_code(error: axum::Error) -> Option<CloseCode> {
+    let error = error.into_inner().downcast::<tungstenite::Error>().ok()?;
+    match *error {
+        tungstenite::Error::Capacity(_) => Some(CloseCode::TooBig),
+        tungstenite::Error::Utf8(_) => Some(CloseCode::NotUtf8),
+        tungstenite::Error::Protocol(
+            tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
+        ) => None,
+        tungstenite::Error::Protocol(_) => Some(CloseCode::Protocol),
+        _ => None,
+    }
+}
+
+/// Tells a client why it may not stay.
+pub(crate) async fn refuse(mut socket: WebSocket, code: CloseCode, runtime: &SystemRuntime) {
+    let _ = timeout(runtime, GOODBYE, say_goodbye(&mut socket, code)).await;
+}
