@@ -16,8 +16,13 @@ pub struct Page {
 /// Why there is no page.
 #[derive(Clone, Debug)]
 pub enum Failure {
-    /// The origin says that it cannot: this is its answer.
-    Answered(Page),
+    /// The origin says that it cannot.
+    Answered {
+        /// Its answer.
+        page: Page,
+        /// The id of the request that it was given to.
+        to: HeaderValue,
+    },
     /// It gave no answer, and perhaps it took too long.
     Silent {
         /// Whether it did.

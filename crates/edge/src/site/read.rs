@@ -55,6 +55,7 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
         let kind = place(kept.kind);
         // What is coded otherwise is another answer.
         let key = [kept.kind.name(), ":", &kept.target, "|", coding].concat();
+        let mut own = None;
         let outcome = match self.answers.hit(kind, &key) {
             Some(answer) => Ok(answer),
             None => {
@@ -72,13 +73,30 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
                     target,
                     kept,
                 };
-                Box::pin(self.answers.get_missed(kind, &key, source)).await
+                let asks_for_itself = source.clone();
+                let outcome = Box::pin(self.answers.get_missed(kind, &key, source)).await;
+                if refuses_another(&outcome, id) {
+                    own = Some(Box::pin(asks_for_itself.ask()).await);
+                }
+                outcome
             }
+        };
+        let outcome = match own {
+            None => outcome,
+            Some(Ok(loaded)) => {
+                let (status, mut headers, body) = loaded.value.answer(method, asked);
+                told::missed(&mut headers, &self.settings.name);
+                let mut response = Response::new(Body::from(body));
+                *response.status_mut() = status;
+                *response.headers_mut() = headers;
+                return response;
+            }
+            Some(Err(failure)) => Err(GetError::Load(failure)),
         };
         let name = &self.settings.name;
         let page = match &outcome {
             Ok(answer) => answer.value(),
-            Err(GetError::Load(Failure::Answered(page))) => page,
+            Err(GetError::Load(Failure::Answered { page, .. })) => page,
             Err(error) => {
                 let mut response = unanswered(error);
                 told::missed(response.headers_mut(), name);
@@ -97,6 +115,13 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
     }
 }
 
+/// Whether this is what the origin said to another client about that client: it asks too often. Many may
+/// wait for one answer, and that one says nothing to the others.
+fn refuses_another<T>(outcome: &Result<T, GetError<Failure>>, id: &HeaderValue) -> bool {
+    matches!(outcome, Err(GetError::Load(Failure::Answered { page, to }))
+        if page.status == StatusCode::TOO_MANY_REQUESTS && to != id)
+}
+
 fn unanswered<P: Platform>(error: &GetError<Failure>) -> Response<Body<P>> {
     match error {
         GetError::Timeout | GetError::Load(Failure::Silent { timeout: true }) => {
@@ -108,6 +133,7 @@ fn unanswered<P: Platform>(error: &GetError<Failure>) -> Response<Body<P>> {
 }
 
 /// The origin, as the source of one page.
+#[derive(Clone)]
 struct Origin<P> {
     platform: P,
     node: Arc<Node>,
@@ -130,6 +156,12 @@ impl<P: Platform> Source<Page, Failure> for Origin<P> {
     }
 
     async fn load(&self, _: Load) -> Result<Loaded<Page>, Failure> {
+        self.ask().await
+    }
+}
+
+impl<P: Platform> Origin<P> {
+    async fn ask(&self) -> Result<Loaded<Page>, Failure> {
         let mut request = Request::new(P::Upload::default());
         *request.uri_mut() = self.target.clone();
         let headers = request.headers_mut();
@@ -158,7 +190,8 @@ impl<P: Platform> Source<Page, Failure> for Origin<P> {
         fields::strip_own(&mut parts.headers);
         let page = Page::new(parts.status, parts.headers, body.freeze());
         if parts.status.is_server_error() || parts.status == StatusCode::TOO_MANY_REQUESTS {
-            return Err(Failure::Answered(page));
+            let to = self.id.clone();
+            return Err(Failure::Answered { page, to });
         }
         Ok(Loaded {
             value: page,

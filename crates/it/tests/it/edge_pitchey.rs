@@ -27,19 +27,28 @@ struct Bed {
 }
 
 async fn open() -> Result<Bed> {
-    let settings = [
+    open_with(&[], &[]).await
+}
+
+/// With more settings of the origin and of the gateway.
+async fn open_with(of_origin: &[(&str, &str)], of_gateway: &[(&str, &str)]) -> Result<Bed> {
+    let mut settings = vec![
         ("PITCHEY_CACHE__EDGE_KEY", SECRET),
         ("PITCHEY_HTTP__TRUSTED_PROXIES", "[\"127.0.0.1\"]"),
     ];
+    settings.extend(of_origin);
     let site = Site::start(1, &settings).await?;
     let door = site.doors.door(0);
     let (to_redis, redis_url) = FaultProxy::in_front_of(&site.redis.url())?;
     let to_origin = FaultProxy::start(door.client.address())?;
-    let program = Gateway::program(&format!("http://{}", to_origin.address()))
+    let mut program = Gateway::program(&format!("http://{}", to_origin.address()))
         .args(["--pitchey"])
         .env("GATEWAY_PITCHEY__SECRET", SECRET)
         .env("GATEWAY_PITCHEY__REDIS_URL", redis_url)
         .env("GATEWAY_ORIGIN__CONNECT_TIMEOUT_MS", "1000");
+    for (name, value) in of_gateway {
+        program = program.env(name, value);
+    }
     let gateway = block_in_place(|| Gateway::start(&program))?;
     let bed = Bed {
         edge: Client::new(gateway.address()),
@@ -457,5 +466,34 @@ async fn without_the_origin_what_is_kept_is_served_and_all_returns_by_itself() -
     let version = edit(&bed.edge, &maker.person, &mut pitch).await?;
     let answer = bed.edge.get(&pitch.target, &[]).await?.expect(200)?;
     assert_eq!(versions(&answer, 1), Some(version));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_asks_too_often_has_nobody_else_refused() -> Result<()> {
+    let bed = open_with(
+        &[("PITCHEY_LIMITS__SEARCH", "1 then 1/min")],
+        &[("GATEWAY_HTTP__TRUSTED_PROXIES", "[\"127.0.0.1\"]")],
+    )
+    .await?;
+    let greedy = [("x-forwarded-for", "192.0.2.1")];
+    let first = bed.edge.get("/api/search?q=first", &greedy).await?;
+    assert_eq!(first.status, 200);
+    // The greedy one leads, another one waits for the same.
+    bed.to_origin.set(Faults::hung());
+    let ask = |address: &'static str| {
+        let client = bed.edge.clone();
+        async move {
+            let from = [("x-forwarded-for", address)];
+            client.get("/api/search?q=second", &from).await
+        }
+    };
+    let leads = tokio::spawn(ask("192.0.2.1"));
+    bed.edge.get("/__edge/health", &[]).await?;
+    let waits = tokio::spawn(ask("192.0.2.2"));
+    bed.edge.get("/__edge/health", &[]).await?;
+    bed.to_origin.heal();
+    assert_eq!(leads.await??.status, 429);
+    assert_eq!(waits.await??.status, 200);
     Ok(())
 }
