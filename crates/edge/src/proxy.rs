@@ -224,6 +224,19 @@ impl<P: Platform> Inner<P> {
             for wait in 0..=WAITS {
                 let told = match self.flights.enter(exchange.key(), self.platform.now()) {
                     Role::Lead(role) => {
+                        // Another may have led, and landed, since it was looked up.
+                        let now = self.platform.store().get(exchange.key()).await;
+                        let variants = now.as_deref().map_or(&[][..], Slot::variants);
+                        match self.cache.lookup(exchange.asked(), variants, self.now()) {
+                            Decision::Serve(answer) | Decision::Unsatisfied(answer) => {
+                                role.land(Landed::Stored);
+                                return self.answer(answer, now.as_deref(), Some(fetch.reason));
+                            }
+                            Decision::ServeStale { .. } => {}
+                            Decision::Validate(next) | Decision::Forward(next) => {
+                                (fetch, slot) = (next, now);
+                            }
+                        }
                         leader = Some(role);
                         break;
                     }
