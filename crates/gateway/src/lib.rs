@@ -11,7 +11,6 @@ mod paced;
 pub mod pitchey;
 pub mod serve;
 pub mod server;
-pub mod signals;
 
 pub use config::Config;
 pub use serve::serve;

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 use pitchey_gateway::cli::Cli;
-use pitchey_gateway::{Config, serve, signals};
+use pitchey_gateway::{Config, serve};
+use pitchey_process::until_stopped;
 use tokio::net::TcpListener;
 
 /// The exit code of wrong arguments (clap's own) and of a wrong configuration.
@@ -48,7 +49,7 @@ fn run(config: Config) -> anyhow::Result<()> {
         }
     };
     let tokio = builder.enable_all().build()?;
-    let outcome = tokio.block_on(signals::until_stopped(async |stop| {
+    let outcome = tokio.block_on(until_stopped(async |stop| {
         let address = config.http.address;
         let listener = TcpListener::bind(address).await;
         let listener = listener.with_context(|| format!("cannot listen on {address}"))?;

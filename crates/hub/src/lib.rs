@@ -13,7 +13,6 @@ mod mailbox;
 mod node;
 mod publish;
 mod serve;
-pub mod signals;
 mod socket;
 mod sse;
 mod used;

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 use pitchey_hub::cli::Cli;
-use pitchey_hub::{Config, serve, signals};
+use pitchey_hub::{Config, serve};
+use pitchey_process::until_stopped;
 use tokio::net::TcpListener;
 
 /// The exit code of wrong arguments (clap's own) and of a wrong configuration.
@@ -42,7 +43,7 @@ fn run(config: Config) -> anyhow::Result<()> {
     let tokio = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let outcome = tokio.block_on(signals::until_stopped(async |stop| {
+    let outcome = tokio.block_on(until_stopped(async |stop| {
         let bind = async |address| {
             let listener = TcpListener::bind(address).await;
             listener.with_context(|| format!("cannot listen on {address}"))

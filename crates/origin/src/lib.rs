@@ -23,7 +23,6 @@ pub mod serve;
 pub mod server;
 mod sessions;
 mod shared_limits;
-pub mod signals;
 pub mod warming;
 
 pub use config::Config;
