@@ -122,8 +122,14 @@ async fn in_an_overload_the_urgent_come_through_and_the_rest_is_told_to_come_aga
         .await
 }
 
-/// Asks with so many at once until the breaker refuses.
+/// Calls of the database that the breaker has refused since the start.
+async fn refused(origin: &Origin) -> Result<u64> {
+    Ok(figure(&origin.metrics().await?, "db_calls_refused_total "))
+}
+
+/// Asks with so many at once until the breaker refuses again.
 async fn until_open(origin: &Arc<Origin>) -> Result<()> {
+    let earlier = refused(origin).await?;
     let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
     loop {
         ensure!(
@@ -143,7 +149,7 @@ async fn until_open(origin: &Arc<Origin>) -> Result<()> {
                 answer.summary()
             );
         }
-        if figure(&origin.metrics().await?, "db_calls_refused_total ") > 0 {
+        if refused(origin).await? > earlier {
             return Ok(());
         }
     }
@@ -162,7 +168,7 @@ async fn a_database_that_hangs_or_is_cut_off_is_not_asked_again_and_again_and_it
             None => proxy.reset(),
         }
         until_open(&origin).await?;
-        let refused_before = figure(&origin.metrics().await?, "db_calls_refused_total ");
+        let refused_before = refused(&origin).await?;
         let at_open = proxy.counts().connections;
         for _ in 0..300 {
             let answer = origin.get("/api/pitches?limit=1").await?;
@@ -174,7 +180,7 @@ async fn a_database_that_hangs_or_is_cut_off_is_not_asked_again_and_again_and_it
             ensure!(answer.header("retry-after") == "1");
         }
         let reached = proxy.counts().connections - at_open;
-        let refused = figure(&origin.metrics().await?, "db_calls_refused_total ") - refused_before;
+        let refused = refused(&origin).await? - refused_before;
         eprintln!(
             "{what}: {} connects until it opened, then {reached} for 300 requests, {refused} refused",
             at_open - before
