@@ -13,6 +13,9 @@ use std::sync::OnceLock;
 /// Smaller bodies fit in a packet anyway.
 const MIN_COMPRESSED: usize = 1024;
 
+/// The header lines of an answer, with those that are added to it on its way: one allocation for all.
+const HEADERS: usize = 20;
+
 /// The version of the thing that an answer represents: its tag opens with it, so that `If-Match` of a
 /// change can name the version whichever representation was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +88,7 @@ impl Page {
         };
         let mut response = Response::new(Body::empty());
         let headers = response.headers_mut();
+        headers.reserve(HEADERS);
         if self.compressible {
             let varies = HeaderValue::from_static("accept-encoding");
             headers.insert(header::VARY, varies);

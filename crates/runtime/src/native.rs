@@ -1,5 +1,6 @@
 //! The ports on an operating system: tokio's clock and timer, the kernel's random bytes.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::time::Duration;
 
@@ -59,14 +60,51 @@ impl Timer for SystemRuntime {
     }
 }
 
+/// Bytes of the kernel that were not handed out yet: to ask it costs as much for a few hundred as for one.
+struct Drawn {
+    bytes: [u8; 512],
+    used: usize,
+}
+
+thread_local! {
+    static DRAWN: RefCell<Drawn> = const {
+        RefCell::new(Drawn {
+            bytes: [0; 512],
+            used: 512,
+        })
+    };
+}
+
+impl Drawn {
+    fn take(&mut self, bytes: &mut [u8]) {
+        if bytes.len() > self.bytes.len() - self.used {
+            draw(&mut self.bytes);
+            self.used = 0;
+        }
+        let from = &mut self.bytes[self.used..][..bytes.len()];
+        bytes.copy_from_slice(from);
+        // Whoever reads this memory later learns nothing of what was made.
+        from.fill(0);
+        self.used += bytes.len();
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one adapter that draws random bytes"
+)]
+fn draw(bytes: &mut [u8]) {
+    // Without randomness nothing secret can be made, and nothing here could do without.
+    getrandom::fill(bytes).expect("the operating system gives random bytes");
+}
+
 impl Random for SystemRuntime {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one adapter that draws random bytes"
-    )]
     fn fill(&self, bytes: &mut [u8]) {
-        // Without randomness nothing secret can be made, and nothing here could do without.
-        getrandom::fill(bytes).expect("the operating system gives random bytes");
+        if bytes.len() > 64 {
+            draw(bytes);
+        } else {
+            DRAWN.with_borrow_mut(|drawn| drawn.take(bytes));
+        }
     }
 }
 
@@ -152,6 +190,21 @@ mod tests {
         runtime.fill(&mut first);
         runtime.fill(&mut second);
         assert_ne!(first, second);
+    }
+
+    #[test]
+    fn nothing_is_drawn_twice() {
+        let runtime = SystemRuntime::new();
+        let mut seen = std::collections::HashSet::new();
+        for length in (8..=72).cycle().take(500) {
+            let mut bytes = vec![0; length];
+            runtime.fill(&mut bytes);
+            assert!(
+                bytes
+                    .chunks_exact(8)
+                    .all(|eight| seen.insert(eight.to_vec()))
+            );
+        }
     }
 
     #[test]

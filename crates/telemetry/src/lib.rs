@@ -4,6 +4,7 @@
 //! Libraries only use the facades; a binary calls [`init`] and [`Metrics::install`] once.
 
 mod http;
+mod json_lines;
 mod log_queue;
 mod logging;
 mod process;

@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::json_lines::JsonLines;
 use crate::log_queue::{self, Drain};
 
 /// The `log` section of a configuration.
@@ -78,10 +79,9 @@ pub fn init(config: &LogConfig) -> Result<LogGuard, LogError> {
         LogFormat::Json => registry
             .with(
                 layer
+                    // Spans keep their fields as JSON, too.
                     .json()
-                    .flatten_event(true)
-                    .with_current_span(true)
-                    .with_span_list(false),
+                    .event_format(JsonLines),
             )
             .try_init(),
         LogFormat::Pretty => registry
