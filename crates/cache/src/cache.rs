@@ -392,11 +392,19 @@ where
         }
     }
 
-    /// Puts an entry into memory, unless a newer one is there.
+    /// Puts an entry into memory, unless a newer one is there that is of use.
+    ///
+    /// One whose time in memory is up is of none: the age of a copy is measured across the network, so what it
+    /// was compared with may seem a little older than it is, and each reader would have to compare again.
     pub(crate) fn keep(&self, key: &Arc<str>, entry: &Arc<Entry<V>>) {
         let (born, era) = (entry.born, entry.stamp.era());
+        let now = self.backplane.runtime().now();
         let is_newer = move |old: &Entry<V>| {
-            old.stamp.era() == era && old.born > born && !old.is_raised() && !old.softened
+            old.stamp.era() == era
+                && old.born > born
+                && now < old.memory_until
+                && !old.is_raised()
+                && !old.softened
         };
         self.memory.insert(key.clone(), entry.clone(), is_newer);
     }
