@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use axum::extract::ws::{Message, WebSocket};
 use futures::SinkExt as _;
 use pitchey_realtime::{CloseCode, SocketId};
 use pitchey_runtime::{SystemRuntime, timeout};
-use tokio_tungstenite::tungstenite;
 
 use crate::mailbox::{Mail, Mailbox};
 use crate::node::Node;
+use crate::wire::{close_code, say_goodbye};
 
 /// So many frames are handed to the connection before they are pushed out.
 const BURST: usize = 64;
@@ -81,31 +81,6 @@ async fn write(
     }
     socket.flush().await?;
     Ok(None)
-}
-
-/// Closes, and reads until the client has understood.
-async fn say_goodbye(socket: &mut WebSocket, code: CloseCode) {
-    let frame = CloseFrame {
-        code: code.code(),
-        reason: code.reason().into(),
-    };
-    if socket.send(Message::Close(Some(frame))).await.is_ok() {
-        while let Some(Ok(_)) = socket.recv().await {}
-    }
-}
-
-/// What the client has done wrong; nothing if the connection is gone.
-fn close_code(error: axum::Error) -> Option<CloseCode> {
-    let error = error.into_inner().downcast::<tungstenite::Error>().ok()?;
-    match *error {
-        tungstenite::Error::Capacity(_) => Some(CloseCode::TooBig),
-        tungstenite::Error::Utf8(_) => Some(CloseCode::NotUtf8),
-        tungstenite::Error::Protocol(
-            tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
-        ) => None,
-        tungstenite::Error::Protocol(_) => Some(CloseCode::Protocol),
-        _ => None,
-    }
 }
 
 /// Tells a client why it may not stay.
