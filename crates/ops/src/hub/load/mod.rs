@@ -229,7 +229,12 @@ pub(super) async fn run(options: Options, output: &mut Output<'_>) -> anyhow::Re
 
     let publishing = async {
         match &publisher {
-            Some(publisher) => publisher.run(options.duration, interrupt.clone()).await,
+            Some(publisher) => {
+                let interrupt = interrupt.clone();
+                publisher
+                    .run(options.duration, interrupt, &shared.tally)
+                    .await
+            }
             None => Published::default(),
         }
     };

@@ -3,6 +3,7 @@
 use super::super::address::Address;
 use super::super::ask::Asker;
 use super::place::Position;
+use super::tally::Tally;
 use crate::Interrupt;
 use anyhow::{Context as _, ensure};
 use http::Method;
@@ -12,7 +13,7 @@ use serde_json::json;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 /// So many publications are on their way at once; others are late, which their latency tells.
 const ON_THE_WAY: usize = 64;
@@ -62,14 +63,23 @@ impl Publisher {
     }
 
     /// Publishes for so long.
-    pub(super) async fn run(&self, duration: Duration, interrupt: Interrupt) -> Published {
+    pub(super) async fn run(
+        &self,
+        duration: Duration,
+        interrupt: Interrupt,
+        tally: &Tally,
+    ) -> Published {
         let began = self.clock.now();
         let places = Arc::new(Semaphore::new(ON_THE_WAY));
         let mut sending = JoinSet::new();
         let mut published = Published::default();
-        let mut count = |outcome: Result<anyhow::Result<()>, _>| match outcome {
+        let mut count = |outcome: Result<anyhow::Result<()>, JoinError>| match outcome {
             Ok(Ok(())) => published.count += 1,
-            Ok(Err(_)) | Err(_) => published.failed += 1,
+            Ok(Err(error)) => {
+                published.failed += 1;
+                tally.lock().error(&format!("publishing: {error}"));
+            }
+            Err(_) => published.failed += 1,
         };
         let each = Duration::from_secs(1) / self.rate;
         let mut sent: u32 = 0;
