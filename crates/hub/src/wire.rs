@@ -50,6 +50,16 @@ pub async fn say_goodbye(socket: &mut WebSocket, code: CloseCode) {
         reason: code.reason().into(),
     };
     if socket.send(Message::Close(Some(frame))).await.is_ok() {
-        while let Some(Ok(_)) = socket.recv().await {}
+        read_to_end(socket).await;
     }
+}
+
+/// Answers the close that the client has sent: the answer was made when it was read, and goes out with the next
+/// attempt to read.
+pub async fn answer_goodbye(socket: &mut WebSocket) {
+    read_to_end(socket).await;
+}
+
+async fn read_to_end(socket: &mut WebSocket) {
+    while let Some(Ok(_)) = socket.recv().await {}
 }
