@@ -183,7 +183,7 @@ async fn what_cannot_be_done_is_told_in_a_line() -> Result<()> {
 }
 
 /// Runs a load and gives back its exit code and figures.
-async fn load(hubs: &str, more: &[&str]) -> Result<(Option<i32>, Value)> {
+pub(crate) async fn load(hubs: &str, more: &[&str]) -> Result<(Option<i32>, Value)> {
     let output = run(program(
         &[&["load", "--json", "--hub", hubs], more].concat(),
     ))
