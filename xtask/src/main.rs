@@ -2,6 +2,7 @@
 //!
 //! A dispatcher: each command is a module, and what needs the workspace's code runs as a child.
 
+mod autobahn;
 mod bench;
 mod ci;
 mod deps;
@@ -71,6 +72,8 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u32,
     },
+    /// Run the Autobahn test suite against the hub.
+    Autobahn,
     /// Check that no crate depends on one that docs/ARCHITECTURE.md does not allow it.
     Deps,
     /// Check that the crates marked for WebAssembly build for it.
@@ -99,6 +102,7 @@ fn main() -> ExitCode {
         Command::Migrate => dev::migrate(&workspace),
         Command::Bench { name, arguments } => bench::run(&workspace, name.as_deref(), &arguments),
         Command::Fuzz { seconds, seed } => fuzz::run(&workspace, seconds, seed),
+        Command::Autobahn => autobahn::run(&workspace),
         Command::Deps => deps::run(&workspace),
         Command::Wasm => wasm::run(&workspace),
         Command::Tidy => tidy::run(&workspace),
