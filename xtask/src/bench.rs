@@ -29,7 +29,23 @@ pub(crate) fn run(workspace: &Workspace, name: Option<&str>, arguments: &[OsStri
     if chosen.iter().any(|bench| !bench.alone) {
         // Figures are those of the programs that are deployed.
         let mut build = workspace.cargo(&["build", "--release", "--bins"]);
-        steps::run(build.args(["-p", "pitchey-origin", "-p", "pitchey-ops"]))?;
+        steps::run(build.args([
+            "-p",
+            "pitchey-origin",
+            "-p",
+            "pitchey-ops",
+            "-p",
+            "pitchey-hub",
+        ]))?;
+        let load = [
+            "build",
+            "--release",
+            "-p",
+            "pitchey-hub",
+            "--example",
+            "rooms_load",
+        ];
+        steps::run(&mut workspace.cargo(&load))?;
     }
     for Bench {
         package,

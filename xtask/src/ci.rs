@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use crate::steps::{self, Steps};
 use crate::workspace::Workspace;
-use crate::{deps, migrations, setup, sqlx, test, tidy, wasm};
+use crate::{client, deps, migrations, setup, sqlx, test, tidy, wasm};
 
 /// Runs all checks, also after one has failed, and says in the end which did.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
@@ -67,6 +67,11 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     check("offline data of the statements", &|| {
         sqlx::run(workspace, true)
     });
+    if setup::is_installed("npm") {
+        check("the browser's realtime client", &|| client::run(workspace));
+    } else {
+        eprintln!("skipped: the browser's realtime client, because npm is not installed");
+    }
     let tested = test::run_all(workspace, &mut steps);
     if let Err(error) = tested {
         eprintln!("tests: {error:#}");

@@ -2,8 +2,10 @@
 //!
 //! A dispatcher: each command is a module, and what needs the workspace's code runs as a child.
 
+mod autobahn;
 mod bench;
 mod ci;
+mod client;
 mod deps;
 mod dev;
 mod docker_image;
@@ -71,6 +73,10 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u32,
     },
+    /// Check and test the browser's client of the realtime protocol.
+    Client,
+    /// Run the Autobahn test suite against the hub.
+    Autobahn,
     /// Check that no crate depends on one that docs/ARCHITECTURE.md does not allow it.
     Deps,
     /// Check that the crates marked for WebAssembly build for it.
@@ -99,6 +105,8 @@ fn main() -> ExitCode {
         Command::Migrate => dev::migrate(&workspace),
         Command::Bench { name, arguments } => bench::run(&workspace, name.as_deref(), &arguments),
         Command::Fuzz { seconds, seed } => fuzz::run(&workspace, seconds, seed),
+        Command::Client => client::run(&workspace),
+        Command::Autobahn => autobahn::run(&workspace),
         Command::Deps => deps::run(&workspace),
         Command::Wasm => wasm::run(&workspace),
         Command::Tidy => tidy::run(&workspace),

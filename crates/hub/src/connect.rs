@@ -20,9 +20,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::authority::Guest;
 use crate::config::HttpConfig;
+use crate::internal::Secret;
 use crate::node::{Draining, Node};
 use crate::socket;
 use crate::used::Used;
+use crate::wire::{self, Limits};
 
 /// Those who were not let in. Label: `reason`.
 const REFUSED: &str = "hub_refused_total";
@@ -30,11 +32,11 @@ const REFUSED: &str = "hub_refused_total";
 /// What a ticket opens with in the list of subprotocols.
 const TICKET: &str = "ticket.";
 
-/// Most frames of clients are short, and there is a buffer for each connection.
-const READ_BUFFER: usize = 1024;
-
-/// What the connection may hold of frames that were handed to it: the largest answer, and a little.
-const WRITE_BUFFER: usize = 2 << 20;
+/// Of one connection. What may wait is the largest answer, and a little.
+const LIMITS: Limits = Limits {
+    message: MAX_FRAME,
+    waiting: 2 << 20,
+};
 
 /// The way in, shared by all requests.
 pub(crate) struct Entrance {
@@ -42,7 +44,7 @@ pub(crate) struct Entrance {
     pub(crate) runtime: SystemRuntime,
     pub(crate) http: HttpConfig,
     pub(crate) keys: TicketKeys,
-    pub(crate) publish_secret: Option<String>,
+    pub(crate) secret: Secret,
     pub(crate) used: Mutex<Used>,
     pub(crate) places: Arc<Places>,
     /// Connections that were upgraded, for who waits for their end.
@@ -68,6 +70,12 @@ pub(crate) struct Place {
 }
 
 impl Places {
+    /// How many accounts have a connection.
+    pub(crate) fn accounts(&self) -> usize {
+        let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.users.len()
+    }
+
     fn take(
         self: &Arc<Self>,
         http: &HttpConfig,
@@ -258,14 +266,7 @@ pub(crate) async fn websocket(
         Ok(admitted) => admitted,
         Err(refusal) => return refusal.response(),
     };
-    let upgrade = upgrade
-        .protocols([SUBPROTOCOL])
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
-        .max_write_buffer_size(WRITE_BUFFER)
-        .max_message_size(MAX_FRAME)
-        .max_frame_size(MAX_FRAME)
-        .accept_unmasked_frames(false);
+    let upgrade = wire::configured(upgrade.protocols([SUBPROTOCOL]), LIMITS);
     let runtime = entrance.runtime;
     let write_timeout = entrance.write_timeout();
     let node = Arc::clone(&entrance.node);

@@ -8,6 +8,7 @@ mod authority;
 pub mod cli;
 pub mod config;
 mod connect;
+mod internal;
 mod log;
 mod mailbox;
 mod node;
@@ -16,6 +17,7 @@ mod serve;
 mod socket;
 mod sse;
 mod used;
+pub mod wire;
 
 pub use config::Config;
 pub use serve::serve;

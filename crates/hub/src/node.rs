@@ -1,5 +1,6 @@
 //! The node: the rooms behind a lock, and the doing of what they decide.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -85,11 +86,31 @@ enum Question {
 }
 
 /// The end of a session, as the origin tells it.
-#[derive(Deserialize)]
-struct EndedSession {
-    user_id: UserId,
+#[derive(Serialize, Deserialize)]
+pub(crate) struct EndedSession {
+    pub(crate) user_id: UserId,
     /// All of them, if it names none.
-    session_id: Option<SessionId>,
+    pub(crate) session_id: Option<SessionId>,
+}
+
+impl EndedSession {
+    /// Whether a ticket is of that session.
+    fn is_of(&self, ticket: &Ticket) -> bool {
+        ticket.holder.is_some_and(|holder| {
+            let meant = self.session_id.is_none_or(|ended| holder.session == ended);
+            holder.user == self.user_id && meant
+        })
+    }
+}
+
+/// A room, as operators see it.
+#[derive(Serialize)]
+pub(crate) struct RoomState {
+    room: RoomName,
+    connections: usize,
+    /// Where it stands, unless it is still read.
+    #[serde(flatten)]
+    position: Option<Position>,
 }
 
 /// Whether a ticket was given out before something was told: who has signed in again since is not meant.
@@ -186,10 +207,7 @@ impl Node {
         };
         self.with(|state, now| {
             state.rooms.close_where(now, CloseCode::Forbidden, |guest| {
-                guest.ticket.holder.is_some_and(|holder| {
-                    let meant = ended.session_id.is_none_or(|ended| holder.session == ended);
-                    holder.user == ended.user_id && meant && began_before(&guest.ticket, update)
-                })
+                ended.is_of(&guest.ticket) && began_before(&guest.ticket, update)
             })
         });
     }
@@ -208,8 +226,50 @@ impl Node {
         Ok(appended.position)
     }
 
-    pub(crate) fn is_degraded(&self) -> bool {
-        self.with(|state, _| state.degraded)
+    /// Whether the hub takes connections, and how it is in a word. One without its log does: known rooms go on.
+    pub(crate) fn health(&self) -> (bool, &'static str) {
+        self.with(|state, _| match (state.draining, state.degraded) {
+            (true, _) => (false, "draining"),
+            (false, true) => (true, "degraded"),
+            (false, false) => (true, "ok"),
+        })
+    }
+
+    /// Where updates get their order.
+    pub(crate) fn log_name(&self) -> &'static str {
+        match self.log {
+            Log::Memory(..) => "memory",
+            Log::Redis(..) => "redis",
+        }
+    }
+
+    /// How many rooms somebody is in or waits for.
+    pub(crate) fn rooms(&self) -> usize {
+        self.with(|state, _| state.rooms.rooms().count())
+    }
+
+    /// The rooms with the most connections, those with as many by name.
+    pub(crate) fn largest_rooms(&self, limit: usize) -> Vec<RoomState> {
+        self.with(|state, _| {
+            let mut rooms: Vec<(&RoomName, usize)> = state.rooms.rooms().collect();
+            rooms.sort_unstable_by_key(|(name, connections)| (Reverse(*connections), *name));
+            let rooms = rooms.into_iter().take(limit);
+            rooms
+                .map(|(room, connections)| RoomState {
+                    room: room.clone(),
+                    connections,
+                    position: state.rooms.position(room).cloned(),
+                })
+                .collect()
+        })
+    }
+
+    /// How many connections an account has here, or one of its sessions.
+    pub(crate) fn connections_of(&self, session: &EndedSession) -> usize {
+        self.with(|state, _| {
+            let guests = state.rooms.everyone();
+            guests.filter(|guest| session.is_of(&guest.ticket)).count()
+        })
     }
 
     pub(crate) fn sockets(&self) -> usize {

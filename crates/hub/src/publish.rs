@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use pitchey_realtime::{RoomName, Unavailable};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -28,14 +28,8 @@ pub(crate) async fn publish(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let Some(secret) = &entrance.publish_secret else {
-        return StatusCode::NOT_FOUND.into_response();
-    };
-    let token = headers
-        .get(header::AUTHORIZATION)
-        .map_or(&b""[..], |value| value.as_bytes());
-    if !is_same(token, format!("Bearer {secret}").as_bytes()) {
-        return StatusCode::UNAUTHORIZED.into_response();
+    if let Err(status) = entrance.secret.check(&headers) {
+        return status.into_response();
     }
     let publication: Publication = match serde_json::from_slice(&body) {
         Ok(publication) => publication,
@@ -48,13 +42,4 @@ pub(crate) async fn publish(
         Ok(position) => axum::Json(position).into_response(),
         Err(Unavailable) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
-}
-
-/// Takes as long whatever is the same at the beginning.
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    let differing = one
-        .iter()
-        .zip(other)
-        .fold(0, |differing, (a, b)| differing | (a ^ b));
-    one.len() == other.len() && differing == 0
 }

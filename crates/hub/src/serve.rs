@@ -30,12 +30,13 @@ use tower::ServiceExt as _;
 
 use crate::config::Config;
 use crate::connect::{Entrance, Places, websocket};
+use crate::internal::{self, Internal, Secret};
 use crate::log::Log;
 use crate::node::Node;
 use crate::used::Used;
 use crate::{publish, sse};
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The content type of Prometheus' text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -69,12 +70,11 @@ pub async fn serve(
     let log = log(&config, settings.keep, runtime)?;
     let (node, workers) = Node::new(log, settings, runtime);
     let connections = Connections::default();
-    let secret = config.publish.secret.expose_secret();
     let entrance = Arc::new(Entrance {
         node: Arc::clone(&node),
         runtime,
         keys: config.tickets.keys()?,
-        publish_secret: (!secret.is_empty()).then(|| secret.to_owned()),
+        secret: Secret::new(config.publish.secret.expose_secret()),
         used: Mutex::new(Used::default()),
         places: Arc::new(Places::default()),
         guests: connections.tasks.clone(),
@@ -111,12 +111,19 @@ pub async fn serve(
         recorded.record_metrics();
         ([(header::CONTENT_TYPE, TEXT_FORMAT)], metrics.render())
     };
-    let figures = Router::new().route("/metrics", get(render));
+    let leave = CancellationToken::new();
+    let internal = Internal {
+        entrance: Arc::clone(&entrance),
+        leave: leave.clone(),
+    };
+    let inner = Router::new()
+        .route("/metrics", get(render))
+        .merge(internal::router(internal));
     let header_timeout = Duration::from_millis(config.http.header_timeout_ms);
     beside.spawn(async move {
         let limits = (SCRAPERS, header_timeout);
         let scrapers = Connections::default();
-        accept(metrics_listener, figures, limits, &scrapers).await;
+        accept(metrics_listener, inner, limits, &scrapers).await;
     });
 
     // Those who are not let in need a place until they are told so.
@@ -125,6 +132,7 @@ pub async fn serve(
     tokio::select! {
         () = accepting => {}
         () = shutdown => {}
+        () = leave.cancelled() => {}
         Some(ended) = beside.join_next() => {
             ended?;
             anyhow::bail!("a part ended that should not have");
@@ -177,13 +185,14 @@ fn router(entrance: Arc<Entrance>) -> Router {
         .with_state(entrance)
 }
 
-/// Whether the hub takes connections. One without its log does: known rooms go on.
+/// Whether the hub takes connections.
 async fn health(State(entrance): State<Arc<Entrance>>) -> Response {
     let node = &entrance.node;
-    let (status, word) = match (node.is_draining(), node.is_degraded()) {
-        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
-        (false, true) => (StatusCode::OK, "degraded"),
-        (false, false) => (StatusCode::OK, "ok"),
+    let (takes_connections, word) = node.health();
+    let status = if takes_connections {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
     };
     let body = json!({"status": word, "connections": node.sockets(), "version": VERSION});
     (status, Json(body)).into_response()

@@ -3,20 +3,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use axum::extract::ws::{Message, WebSocket};
 use futures::SinkExt as _;
 use pitchey_realtime::{CloseCode, SocketId};
 use pitchey_runtime::{SystemRuntime, timeout};
-use tokio_tungstenite::tungstenite;
 
 use crate::mailbox::{Mail, Mailbox};
 use crate::node::Node;
+use crate::wire::{answer_goodbye, close_code, say_goodbye};
 
 /// So many frames are handed to the connection before they are pushed out.
 const BURST: usize = 64;
 
 /// How long the client may take to answer a close.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// How a connection ends.
+enum Farewell {
+    /// It is gone, or takes nothing any more.
+    None,
+    /// The client has closed.
+    Answer,
+    /// The hub closes.
+    Say(CloseCode),
+}
 
 /// Serves a connection until it ends. The node has forgotten it then.
 pub(crate) async fn run(
@@ -31,29 +41,33 @@ pub(crate) async fn run(
                 let writing = write(&mut socket, &mailbox, mail);
                 match timeout(&runtime, write_timeout, writing).await {
                     Ok(Ok(None)) => {}
-                    Ok(Ok(Some(code))) => break Some(code),
-                    Ok(Err(_)) | Err(_) => break None,
+                    Ok(Ok(Some(code))) => break Farewell::Say(code),
+                    Ok(Err(_)) | Err(_) => break Farewell::None,
                 }
             }
             message = socket.recv() => match message {
-                None | Some(Ok(Message::Close(_))) => break None,
+                None => break Farewell::None,
+                Some(Ok(Message::Close(_))) => break Farewell::Answer,
                 Some(Ok(Message::Text(text))) => node.frame(id, text.as_str()),
                 Some(Ok(Message::Binary(_))) => node.close(id, CloseCode::NotText),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => node.heard(id),
                 Some(Err(error)) => match close_code(error) {
                     Some(code) => {
                         node.close(id, code);
-                        break Some(code);
+                        break Farewell::Say(code);
                     }
-                    None => break None,
+                    None => break Farewell::None,
                 },
             },
         }
     };
     node.disconnect(id);
-    if let Some(code) = farewell {
-        let _ = timeout(&runtime, GOODBYE, say_goodbye(&mut socket, code)).await;
-    }
+    // A client that takes too long for its part is left.
+    let _ = match farewell {
+        Farewell::None => Ok(()),
+        Farewell::Answer => timeout(&runtime, GOODBYE, answer_goodbye(&mut socket)).await,
+        Farewell::Say(code) => timeout(&runtime, GOODBYE, say_goodbye(&mut socket, code)).await,
+    };
 }
 
 /// Writes what waits, and then pushes it out. The code if that was the last.
@@ -81,31 +95,6 @@ async fn write(
     }
     socket.flush().await?;
     Ok(None)
-}
-
-/// Closes, and reads until the client has understood.
-async fn say_goodbye(socket: &mut WebSocket, code: CloseCode) {
-    let frame = CloseFrame {
-        code: code.code(),
-        reason: code.reason().into(),
-    };
-    if socket.send(Message::Close(Some(frame))).await.is_ok() {
-        while let Some(Ok(_)) = socket.recv().await {}
-    }
-}
-
-/// What the client has done wrong; nothing if the connection is gone.
-fn close_code(error: axum::Error) -> Option<CloseCode> {
-    let error = error.into_inner().downcast::<tungstenite::Error>().ok()?;
-    match *error {
-        tungstenite::Error::Capacity(_) => Some(CloseCode::TooBig),
-        tungstenite::Error::Utf8(_) => Some(CloseCode::NotUtf8),
-        tungstenite::Error::Protocol(
-            tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
-        ) => None,
-        tungstenite::Error::Protocol(_) => Some(CloseCode::Protocol),
-        _ => None,
-    }
 }
 
 /// Tells a client why it may not stay.

@@ -9,6 +9,7 @@
 mod cache;
 mod db;
 mod figures;
+mod hub;
 pub mod import;
 mod interrupt;
 mod operate;
@@ -82,6 +83,7 @@ enum Command {
     Operate(operate::Command),
     Db(db::Arguments),
     Cache(cache::Arguments),
+    Hub(hub::Arguments),
     /// Take over what others have.
     #[command(subcommand)]
     Import(import::Command),
@@ -95,6 +97,7 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
         Command::Operate(command) => operate::run(command, &cli.database, out).await,
         Command::Db(arguments) => db::run(arguments, &cli.database, out).await,
         Command::Cache(arguments) => cache::run(arguments, &cli.database, out).await,
+        Command::Hub(arguments) => hub::run(arguments, out).await,
         Command::Import(command) => import::run(command, cli.database.url()?, out).await,
         Command::Seed(arguments) => seed::run(arguments, cli.database.url()?, out).await,
     }

@@ -186,6 +186,16 @@ impl<A: Authority> Rooms<A> {
             .map(|(name, room)| (name, room.subscribers.len()))
     }
 
+    /// Where a room stands, once that is known.
+    pub fn position(&self, room: &RoomName) -> Option<&Position> {
+        self.entered.get(room)?.head.as_ref()
+    }
+
+    /// Who is behind each connection.
+    pub fn everyone(&self) -> impl Iterator<Item = &A::Who> {
+        self.sockets.values().map(|socket| &socket.who)
+    }
+
     /// Whether anybody is in the room or waits for it.
     pub fn has_room(&self, room: &RoomName) -> bool {
         self.entered.contains_key(room)

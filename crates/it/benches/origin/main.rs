@@ -6,10 +6,17 @@
 
 mod answers;
 mod bare;
+#[path = "../measuring/cores.rs"]
 mod cores;
 mod load;
+#[path = "../measuring/machine.rs"]
+mod machine;
+#[path = "../measuring/npm.rs"]
+mod npm;
 mod peers;
 mod report;
+#[path = "../measuring/spread.rs"]
+mod spread;
 
 use answers::{Answers, Asked};
 use anyhow::{Context as _, Result, ensure};
@@ -102,7 +109,7 @@ async fn measure(options: &Options) -> Result<()> {
     let target =
         std::env::var_os("PITCHEY_BENCH_DIR").context("started without `cargo xtask bench`")?;
     let target = PathBuf::from(target);
-    let machine = report::machine()?;
+    let machine = machine::machine()?;
     let database = TestDb::new().await;
     let (origins, fastifys) = (TestRedis::new().await, TestRedis::new().await);
     let clock = SystemRuntime::new();

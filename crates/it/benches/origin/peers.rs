@@ -1,7 +1,7 @@
 //! The servers that take turns.
 
-use crate::cores;
-use anyhow::{Context as _, Result, ensure};
+use crate::{cores, npm};
+use anyhow::{Context as _, Result};
 use pitchey_testkit::guard::Guard;
 use pitchey_testkit::native::http_status;
 use pitchey_testkit::process::Process;
@@ -9,16 +9,14 @@ use pitchey_testkit::{Origin, Program, net, wait};
 use rustix::process::Signal;
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
-const INSTALLED_WITHIN: Duration = Duration::from_mins(3);
 
 /// Where the peer in JavaScript is.
 const FASTIFY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/fastify");
-const FASTIFY_FILES: [&str; 3] = ["package.json", "package-lock.json", "server.mjs"];
 
 /// A server on the servers' core. Dropping it stops it.
 #[derive(Debug)]
@@ -79,7 +77,7 @@ impl Server {
         scratch: &Path,
         guard: &Guard,
     ) -> Result<Self> {
-        let home = install_fastify(target, guard)?;
+        let home = npm::install(Path::new(FASTIFY), target, guard)?;
         Self::peer(FASTIFY_NAME, ready, scratch, guard, |address| {
             let mut command = Command::new("node");
             command
@@ -162,32 +160,3 @@ pub(crate) const ORIGIN: &str = "origin";
 pub(crate) const ORIGIN_WITHOUT_LOG: &str = "origin, no access log";
 pub(crate) const HYPER: &str = "hyper";
 pub(crate) const FASTIFY_NAME: &str = "Fastify";
-
-/// Copies the peer under the target directory and installs there what its lock file names.
-fn install_fastify(target: &Path, guard: &Guard) -> Result<PathBuf> {
-    let home = target.join("fastify");
-    std::fs::create_dir_all(&home)?;
-    for file in FASTIFY_FILES {
-        std::fs::copy(Path::new(FASTIFY).join(file), home.join(file))
-            .with_context(|| format!("cannot copy {file}"))?;
-    }
-    let node = Command::new("node")
-        .arg("--version")
-        .stdout(Stdio::null())
-        .status();
-    node.context("there is no `node`; version 20 or later is needed")?;
-    let mut npm = Command::new("npm");
-    npm.args(["ci", "--omit=dev", "--ignore-scripts", "--prefer-offline"])
-        .args(["--no-audit", "--no-fund"])
-        .current_dir(&home);
-    let log = home.join("npm.log");
-    let mut process =
-        Process::spawn("npm", npm, &log, Signal::TERM, guard).context("there is no `npm`")?;
-    let status = process.wait(INSTALLED_WITHIN)?;
-    ensure!(
-        status.success(),
-        "`npm ci` could not install it:\n{}",
-        process.log_tail(10)
-    );
-    Ok(home)
-}

@@ -2,8 +2,8 @@
 
 use crate::load::Window;
 use crate::peers::{FASTIFY_NAME, HYPER, ORIGIN, ORIGIN_WITHOUT_LOG};
+use crate::spread::Spread;
 use crate::{WORKLOADS, Workload};
-use anyhow::Result;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -57,31 +57,6 @@ impl Window {
 
     fn load_share(&self) -> f64 {
         self.load_s / self.seconds
-    }
-}
-
-/// A median between the least and the most.
-#[derive(Debug, Clone, Copy)]
-struct Spread {
-    least: f64,
-    median: f64,
-    most: f64,
-}
-
-impl Spread {
-    fn of(mut values: Vec<f64>) -> Self {
-        values.sort_by(f64::total_cmp);
-        let at = |place: usize| values.get(place).copied().unwrap_or(f64::NAN);
-        let count = values.len();
-        Self {
-            least: at(0),
-            median: f64::midpoint(at(count.saturating_sub(1) / 2), at(count / 2)),
-            most: at(count.saturating_sub(1)),
-        }
-    }
-
-    fn json(self) -> Value {
-        json!({"median": self.median, "min": self.least, "max": self.most})
     }
 }
 
@@ -241,21 +216,4 @@ fn held_up_by(one: &Measured) -> &'static str {
     } else {
         "OTHERS ON THE MACHINE"
     }
-}
-
-/// What this runs on.
-pub(crate) fn machine() -> Result<Value> {
-    let read = std::fs::read_to_string;
-    let processors = read("/proc/cpuinfo")?;
-    let model = processors.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        (name.trim() == "model name").then(|| value.trim().to_owned())
-    });
-    let averages = read("/proc/loadavg")?;
-    Ok(json!({
-        "cpu": model.unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
-        "cores": std::thread::available_parallelism()?.get(),
-        "kernel": read("/proc/sys/kernel/osrelease")?.trim(),
-        "load_average": averages.split(' ').next().unwrap_or_default(),
-    }))
 }

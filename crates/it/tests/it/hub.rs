@@ -3,6 +3,7 @@
 
 mod client;
 mod contract;
+mod desk;
 mod faults;
 mod refusals;
 mod site;

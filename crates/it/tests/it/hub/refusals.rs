@@ -11,6 +11,8 @@ use serde_json::json;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use uuid::Uuid;
 
@@ -171,6 +173,20 @@ async fn who_breaks_the_rules_is_closed_with_the_code_for_it() -> Result<()> {
         }
     }
     ensure!(socket.closed().await? == 4029, "a flood");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_closes_is_answered_with_the_same_code() -> Result<()> {
+    let hub = start(&[]).await?;
+    for code in [CloseCode::Normal, CloseCode::Library(4999)] {
+        let mut socket = Socket::connect(hub.address(), Some(1), &[]).await?;
+        let reason = "".into();
+        let goodbye = CloseFrame { code, reason };
+        socket.send(Message::Close(Some(goodbye))).await?;
+        ensure!(socket.closed().await? == u16::from(code));
+        ensure!(socket.hear().await? == Heard::Gone);
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use super::client::{PATIENCE, Socket};
 use super::contract::well;
+use super::desk::load;
 use crate::client::Client;
 use crate::origin::Origin;
 use anyhow::{Context as _, Result, ensure};
@@ -106,5 +107,23 @@ async fn an_approved_nda_arrives_at_the_socket_of_who_asked() -> Result<()> {
         .await?;
     ensure!(out.status < 300, "{}", out.summary());
     ensure!(socket.closed().await? == 4003);
+
+    // A load gets its tickets like anybody.
+    let (hubs, tickets) = (
+        format!("http://{}", hub.address()),
+        format!("http://{}", origin.address),
+    );
+    let more = [
+        "--origin",
+        &tickets,
+        "--sockets",
+        "5",
+        "--rate",
+        "20",
+        "--duration",
+        "1s",
+    ];
+    let (code, figures) = load(&hubs, &more).await?;
+    ensure!(code == Some(0) && figures["deliveries"] == 100, "{figures}");
     origin.stop().await
 }
