@@ -36,6 +36,8 @@ pub(crate) fn run(workspace: &Workspace, name: Option<&str>, arguments: &[OsStri
             "pitchey-ops",
             "-p",
             "pitchey-hub",
+            "-p",
+            "pitchey-gateway",
         ]))?;
         let load = [
             "build",

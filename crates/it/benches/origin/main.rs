@@ -17,11 +17,13 @@ mod peers;
 mod report;
 #[path = "../measuring/spread.rs"]
 mod spread;
+#[path = "../measuring/wrk.rs"]
+mod wrk;
 
 use answers::{Answers, Asked};
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use load::{Load, Window};
+use load::Load;
 use peers::Server;
 use pitchey_ops::Interrupt;
 use pitchey_ops::seed::{SeedOptions, seed};
@@ -32,6 +34,7 @@ use report::{Measured, Report};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use wrk::Window;
 
 /// How many pitches are asked for where it is not one.
 const PITCHES_ASKED: usize = 1_000;
@@ -97,7 +100,7 @@ fn main() -> Result<ExitCode> {
         tokio.block_on(bare::serve(answers, address))?;
         return Ok(ExitCode::SUCCESS);
     }
-    if let Err(reason) = load::available() {
+    if let Err(reason) = wrk::available() {
         eprintln!("SKIPPED: bench origin measures nothing: {reason:#}");
         return Ok(ExitCode::SUCCESS);
     }

@@ -1,14 +1,11 @@
 //! The table and the file: medians with their spread, and the ratios that the targets are about.
 
-use crate::load::Window;
 use crate::peers::{FASTIFY_NAME, HYPER, ORIGIN, ORIGIN_WITHOUT_LOG};
 use crate::spread::Spread;
+use crate::wrk::{self, Window};
 use crate::{WORKLOADS, Workload};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-
-/// From this share of a core on, whoever computes that much is what holds the others up.
-const BUSY: f64 = 0.9;
 
 /// What is held against what, and the ratio that is wanted of requests per second of computing.
 const RATIOS: [(&str, &str, Option<f64>); 4] = [
@@ -38,25 +35,6 @@ impl Measured {
 
     fn of(&self, figure: impl Fn(&Window) -> f64) -> Spread {
         Spread::of(self.windows.iter().map(figure).collect())
-    }
-}
-
-impl Window {
-    fn per_cpu_second(&self) -> f64 {
-        // A turn in which the server computed less than the kernel counts tells nothing.
-        self.requests as f64 / self.server_s.max(0.01)
-    }
-
-    fn per_second(&self) -> f64 {
-        self.requests as f64 / self.seconds
-    }
-
-    fn server_share(&self) -> f64 {
-        self.server_s / self.seconds
-    }
-
-    fn load_share(&self) -> f64 {
-        self.load_s / self.seconds
     }
 }
 
@@ -209,11 +187,8 @@ fn ratio(measured: &[&Measured], above: &str, below: &str) -> Option<Spread> {
 }
 
 fn held_up_by(one: &Measured) -> &'static str {
-    if one.of(Window::server_share).median >= BUSY {
-        "the server"
-    } else if one.of(Window::load_share).median >= BUSY {
-        "THE LOAD"
-    } else {
-        "OTHERS ON THE MACHINE"
-    }
+    wrk::held_up_by(
+        one.of(Window::server_share).median,
+        one.of(Window::load_share).median,
+    )
 }
