@@ -30,6 +30,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// What makes it the edge of Pitchey.
     pub pitchey: PitcheyConfig,
+    /// The hub, for the edge of Pitchey.
+    pub hub: HubConfig,
     /// Log lines.
     pub log: LogConfig,
 }
@@ -101,6 +103,59 @@ impl Default for OriginConfig {
             stall_timeout_ms: 30_000,
             idle_connections: 256,
             idle_timeout_ms: 30_000,
+        }
+    }
+}
+
+/// The `hub` section.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HubConfig {
+    /// Scheme, host and port. Without it the origin is asked for `/ws` and `/sse`, too.
+    pub url: String,
+    /// How long connecting may take.
+    pub connect_timeout_ms: u64,
+    /// How long the hub may take to agree to a connection, connecting included.
+    pub response_timeout_ms: u64,
+    /// How long either side may say nothing: longer than the hub takes between two signs of life.
+    pub idle_timeout_ms: u64,
+    /// Connections to it at once; further ones are refused.
+    pub max_connections: usize,
+    /// Within which time connections end, each at its own, once the gateway is to stop.
+    pub drain_ms: u64,
+}
+
+impl Default for HubConfig {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            connect_timeout_ms: 1_000,
+            response_timeout_ms: 5_000,
+            idle_timeout_ms: 120_000,
+            max_connections: 5_000,
+            drain_ms: 5_000,
+        }
+    }
+}
+
+impl HubConfig {
+    /// The address, with nothing but scheme and authority.
+    pub fn uri(&self) -> Result<Uri, String> {
+        bare(&self.url)
+    }
+
+    fn validate(&self, http: &HttpConfig, is_pitchey: bool, problems: &mut Vec<String>) {
+        if self.url.is_empty() {
+            return;
+        }
+        if let Err(problem) = self.uri() {
+            problems.push(format!("hub.url: {problem}"));
+        }
+        if !is_pitchey {
+            problems.push("hub.url: is for the edge of Pitchey alone (--pitchey)".to_owned());
+        }
+        if self.drain_ms > http.shutdown_timeout_ms {
+            problems.push("hub.drain_ms: is longer than http.shutdown_timeout_ms".to_owned());
         }
     }
 }
@@ -240,6 +295,8 @@ impl Config {
             problems.push(format!("http.trusted_proxies: {problem}"));
         }
         self.pitchey.validate(&mut problems);
+        let is_pitchey = self.pitchey.enabled;
+        self.hub.validate(&self.http, is_pitchey, &mut problems);
         let mut range = |name: &str, value: u64, least: u64, most: u64| {
             if !(least..=most).contains(&value) {
                 problems.push(format!("{name}: must be {least} to {most}, not {value}"));
@@ -278,6 +335,13 @@ impl Config {
         range("origin.idle_timeout_ms", origin.idle_timeout_ms, 0, day);
         let idle = count(origin.idle_connections);
         range("origin.idle_connections", idle, 0, 1 << 16);
+        let hub = &self.hub;
+        range("hub.connect_timeout_ms", hub.connect_timeout_ms, 1, day);
+        range("hub.response_timeout_ms", hub.response_timeout_ms, 1, day);
+        range("hub.idle_timeout_ms", hub.idle_timeout_ms, 10, day);
+        let most = count(hub.max_connections);
+        range("hub.max_connections", most, 1, 1 << 20);
+        range("hub.drain_ms", hub.drain_ms, 0, day);
         let pitchey = &self.pitchey;
         range("pitchey.timeout_ms", pitchey.timeout_ms, 1, 10_000);
         range("pitchey.silence_ms", pitchey.silence_ms, 500, 60_000);
@@ -311,24 +375,27 @@ impl HttpConfig {
 impl OriginConfig {
     /// The address, with nothing but scheme and authority.
     pub fn uri(&self) -> Result<Uri, String> {
-        let uri: Uri = self
-            .url
-            .parse()
-            .map_err(|error| format!("{:?} is no address: {error}", self.url))?;
-        let is_known = matches!(uri.scheme_str(), Some("http" | "https"));
-        let is_bare = matches!(
-            uri.path_and_query().map(PathAndQuery::as_str),
-            None | Some("/")
-        );
-        let has_user = uri.authority().is_some_and(|it| it.as_str().contains('@'));
-        if !is_known || uri.host().is_none_or(str::is_empty) || !is_bare || has_user {
-            return Err(format!(
-                "{:?} is not http:// or https:// with a host and nothing behind it",
-                self.url
-            ));
-        }
-        Ok(uri)
+        bare(&self.url)
     }
+}
+
+/// An address with nothing but scheme and authority.
+fn bare(url: &str) -> Result<Uri, String> {
+    let uri: Uri = url
+        .parse()
+        .map_err(|error| format!("{url:?} is no address: {error}"))?;
+    let is_known = matches!(uri.scheme_str(), Some("http" | "https"));
+    let is_bare = matches!(
+        uri.path_and_query().map(PathAndQuery::as_str),
+        None | Some("/")
+    );
+    let has_user = uri.authority().is_some_and(|it| it.as_str().contains('@'));
+    if !is_known || uri.host().is_none_or(str::is_empty) || !is_bare || has_user {
+        return Err(format!(
+            "{url:?} is not http:// or https:// with a host and nothing behind it"
+        ));
+    }
+    Ok(uri)
 }
 
 /// Milliseconds as what they are.

@@ -6,6 +6,8 @@
 
 pub mod cli;
 pub mod config;
+mod frames;
+mod live;
 pub mod native;
 mod paced;
 pub mod pitchey;

@@ -36,20 +36,11 @@ impl Native {
     /// What the configuration asks for.
     pub fn new(config: &Config, system: SystemRuntime) -> anyhow::Result<Self> {
         let origin = &config.origin;
-        let mut connector = HttpConnector::new();
-        connector.enforce_http(false);
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(ms(origin.connect_timeout_ms)));
-        let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_native_roots(rustls::crypto::ring::default_provider())?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(connector);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(ms(origin.idle_timeout_ms))
             .pool_max_idle_per_host(origin.idle_connections)
-            .build(connector);
+            .build(connector(ms(origin.connect_timeout_ms))?);
         let largest_body = config.store.largest_body_kib << 10;
         Ok(Self {
             tasks: Background::new(system),
@@ -70,6 +61,19 @@ impl Native {
     pub async fn finish(&self, patience: Duration) -> bool {
         self.tasks.finish(patience).await
     }
+}
+
+/// What opens connections, which may take this long.
+pub(crate) fn connector(patience: Duration) -> anyhow::Result<HttpsConnector<HttpConnector>> {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(patience));
+    Ok(HttpsConnectorBuilder::new()
+        .with_provider_and_native_roots(rustls::crypto::ring::default_provider())?
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(connector))
 }
 
 impl Clock for Native {

@@ -24,12 +24,41 @@ pub(crate) struct TooLarge;
 #[derive(Default)]
 pub struct Paced(Option<Inner>);
 
+type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// When a stream of events has to end, and what is said then, if it is between two of them.
+pub(crate) struct Farewell {
+    ending: Waiting,
+    text: Bytes,
+    /// The last bytes that have passed.
+    tail: [u8; 2],
+}
+
+impl Farewell {
+    pub(crate) fn new(ending: impl Future<Output = ()> + Send + 'static, text: Bytes) -> Self {
+        Self {
+            ending: Box::pin(ending),
+            text,
+            tail: *b"\n\n",
+        }
+    }
+
+    fn pass(&mut self, bytes: &[u8]) {
+        self.tail = match *bytes {
+            [] => self.tail,
+            [last] => [self.tail[1], last],
+            [.., before, last] => [before, last],
+        };
+    }
+}
+
 struct Inner {
+    farewell: Option<Farewell>,
     body: Incoming,
     runtime: SystemRuntime,
     stall: Duration,
     left: u64,
-    waiting: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    waiting: Option<Waiting>,
 }
 
 impl Paced {
@@ -39,12 +68,21 @@ impl Paced {
             return Self(None);
         }
         Self(Some(Inner {
+            farewell: None,
             body,
             runtime,
             stall,
             left: largest,
             waiting: None,
         }))
+    }
+
+    /// The same, which may have to end before it ends.
+    pub(crate) fn with_farewell(mut self, farewell: Farewell) -> Self {
+        if let Some(inner) = &mut self.0 {
+            inner.farewell = Some(farewell);
+        }
+        self
     }
 }
 
@@ -65,6 +103,13 @@ impl Body for Paced {
         let Some(inner) = &mut self.0 else {
             return Poll::Ready(None);
         };
+        if let Some(farewell) = &mut inner.farewell
+            && farewell.ending.as_mut().poll(context).is_ready()
+        {
+            let text = (farewell.tail == *b"\n\n").then(|| farewell.text.clone());
+            self.0 = None;
+            return Poll::Ready(text.map(|text| Ok(Frame::data(text))));
+        }
         let Poll::Ready(frame) = Pin::new(&mut inner.body).poll_frame(context) else {
             let (runtime, stall) = (inner.runtime, inner.stall);
             let waiting = inner
@@ -77,10 +122,14 @@ impl Body for Paced {
             return Poll::Ready(Some(Err(Stalled.into())));
         };
         inner.waiting = None;
-        let length = match &frame {
-            Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
-            _ => 0,
+        let data: &[u8] = match &frame {
+            Some(Ok(frame)) => frame.data_ref().map_or(&[], |data| data),
+            _ => &[],
         };
+        if let Some(farewell) = &mut inner.farewell {
+            farewell.pass(data);
+        }
+        let length = data.len();
         let length = u64::try_from(length).unwrap_or(u64::MAX);
         match inner.left.checked_sub(length) {
             Some(left) => inner.left = left,

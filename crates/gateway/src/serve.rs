@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ms};
+use crate::live::Live;
 use crate::native::Native;
 use crate::paced::Paced;
 use crate::pitchey::{self, NativeSite};
@@ -57,8 +58,10 @@ pub async fn serve(
         };
         Mode::Proxy(Proxy::new(platform.clone(), settings))
     };
+    let live = Live::new(&config, runtime, stop.clone())?;
     let service = Gateway(Arc::new(Parts {
         mode,
+        live: live.clone(),
         trusted,
         stall: ms(config.http.stall_timeout_ms),
         largest: config.http.max_body_bytes,
@@ -69,6 +72,9 @@ pub async fn serve(
     let cut = server::run(listener, service, &config.http, runtime, stop).await;
     if cut > 0 {
         tracing::warn!(connections = cut, "requests in flight took too long");
+    }
+    if let Some(live) = live {
+        live.finish().await;
     }
     platform.finish(BEHIND).await;
     tracing::info!("stopped");
@@ -86,6 +92,7 @@ enum Mode {
 
 struct Parts {
     mode: Mode,
+    live: Option<Live>,
     trusted: Vec<IpNet>,
     stall: Duration,
     largest: u64,
@@ -96,6 +103,7 @@ impl Answers<Native> for Gateway {
     async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Body<Native>> {
         let Parts {
             mode,
+            live,
             trusted,
             stall,
             largest,
@@ -103,6 +111,11 @@ impl Answers<Native> for Gateway {
         } = &*self.0;
         if request.uri().path().starts_with(OWN) {
             return own(request.uri().path(), mode, *runtime);
+        }
+        if let Some(live) = live
+            && Live::takes(request.uri().path())
+        {
+            return Box::pin(live.answer(request)).await;
         }
         if request.body().size_hint().lower() > *largest {
             return refusal(

@@ -147,7 +147,7 @@ async fn connection<P: Platform>(
         async move { Ok::<_, std::convert::Infallible>(service.answer(request, peer).await) }
     });
     let builder = builder(config);
-    let mut connection = pin!(builder.serve_connection(io, service));
+    let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
     // Until it is known which protocol the client speaks, hyper bounds nothing.
     let mut first = pin!(runtime.sleep(ms(config.header_timeout_ms)));
     let (mut told, mut began) = (false, false);

@@ -15,6 +15,7 @@ mod databases;
 mod db;
 mod deadlines_pg;
 mod dev;
+mod edge_live;
 mod edge_pitchey;
 mod edge_proxy;
 mod hub;

@@ -237,7 +237,7 @@ pub(crate) async fn site_publishes(hub: SocketAddr, room: &str, data: &Value) ->
     Ok(())
 }
 
-async fn events(hub: SocketAddr, rooms: &str, last: &str) -> Result<TcpStream> {
+pub(crate) async fn events(hub: SocketAddr, rooms: &str, last: &str) -> Result<TcpStream> {
     let ticket = signed(None, &[]);
     let last = if last.is_empty() {
         String::new()
@@ -256,7 +256,7 @@ async fn events(hub: SocketAddr, rooms: &str, last: &str) -> Result<TcpStream> {
 }
 
 /// The next event; the chunks around it are left in.
-async fn event(stream: &mut TcpStream) -> Result<String> {
+pub(crate) async fn event(stream: &mut TcpStream) -> Result<String> {
     until(stream, "\n\n").await
 }
 

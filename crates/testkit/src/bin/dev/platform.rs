@@ -161,8 +161,8 @@ impl<'a> Platform<'a> {
         let urls = (&*database_url, &*redis_url);
         let origin = self.start_origin(options.port, urls, &kept.cursor_key()?, &secrets)?;
         let front = loopback(GATEWAY_PORT)?;
-        self.start_hub(&redis_url, &secrets, front)?;
-        self.start_gateway(&origin, &redis_url, &secrets, front)
+        let hub = self.start_hub(&redis_url, &secrets, front)?;
+        self.start_gateway((&origin, &hub), &redis_url, &secrets, front)
     }
 
     fn start_postgres(&mut self, kept: &mut data::Kept) -> Result<String> {
@@ -209,7 +209,12 @@ impl<'a> Platform<'a> {
     }
 
     /// The rooms; pages of the edge may connect.
-    fn start_hub(&mut self, redis_url: &str, secrets: &Secrets, front: SocketAddr) -> Result<()> {
+    fn start_hub(
+        &mut self,
+        redis_url: &str,
+        secrets: &Secrets,
+        front: SocketAddr,
+    ) -> Result<String> {
         self.interrupts.check()?;
         let listen = loopback(HUB_PORT)?;
         let metrics = loopback(HUB_METRICS_PORT)?;
@@ -220,14 +225,13 @@ impl<'a> Platform<'a> {
             .env("HUB_HTTP__ALLOWED_ORIGINS", format!("[\"http://{front}\"]"))
             .env("HUB_METRICS__ADDRESS", metrics.to_string())
             .env("HUB_TICKETS__KEY", &secrets.tickets);
-        self.start_program("hub", command, (listen, "/healthz"))?;
-        Ok(())
+        self.start_program("hub", command, (listen, "/healthz"))
     }
 
     /// The edge, in front of everything.
     fn start_gateway(
         &mut self,
-        origin: &str,
+        (origin, hub): (&str, &str),
         redis_url: &str,
         secrets: &Secrets,
         listen: SocketAddr,
@@ -238,7 +242,8 @@ impl<'a> Platform<'a> {
             .args(["--pitchey", "--origin", origin, "--listen"])
             .arg(listen.to_string())
             .env("GATEWAY_PITCHEY__REDIS_URL", redis_url)
-            .env("GATEWAY_PITCHEY__SECRET", &secrets.edge);
+            .env("GATEWAY_PITCHEY__SECRET", &secrets.edge)
+            .env("GATEWAY_HUB__URL", hub);
         self.start_program("gateway", command, (listen, "/api/health/ready"))?;
         Ok(())
     }
