@@ -79,6 +79,8 @@ const LIMITS = 4029;
 /** This client does not say what the server understands: the same again would end the same. */
 const MISUNDERSTOOD: readonly number[] = [1002, 1003, 1007, 1009];
 
+type Question = Exclude<Client, { op: 'ping' }>;
+
 interface Asked {
   done(ok: unknown): void;
   failed(error: RealtimeError): void;
@@ -259,13 +261,15 @@ export class Realtime {
     const current = this.#current;
     const since = room.position;
     const frame = { id: 0, op: 'subscribe' as const, room: room.name };
-    this.#ask(since === undefined ? frame : { ...frame, since }).then(
+    // At once: an update may be right behind the answer, and is taken only by who has entered.
+    this.#say(
+      since === undefined ? frame : { ...frame, since },
       (ok) => {
         // It may have been left meanwhile, which was not said as it was not entered.
         if (this.#rooms.get(room.name) === room) this.#entered(room, ok as Subscribed);
         else this.#ask({ id: 0, op: 'unsubscribe', room: room.name }).catch(() => {});
       },
-      (error: RealtimeError) => {
+      (error) => {
         if (this.#current === current) this.#notEntered(room, error.code);
       },
     );
@@ -303,21 +307,24 @@ export class Realtime {
   }
 
   /** Says something that is answered. The id is given here. */
-  #ask(frame: Exclude<Client, { op: 'ping' }>): Promise<unknown> {
+  #ask(frame: Question): Promise<unknown> {
+    return new Promise((done, failed) => this.#say(frame, done, failed));
+  }
+
+  /** The same for who must know of the answer before the next frame is looked at. */
+  #say(frame: Question, done: Asked['done'], failed: Asked['failed']): void {
     const id = ++this.#nextId;
-    return new Promise((done, failed) => {
-      const current = this.#current;
-      // A server that does not answer is none.
-      const timer = setTimeout(() => {
-        if (this.#current === current) this.#lost(LOST);
-      }, this.#timing.patience);
-      this.#asked.set(id, { done, failed, timer });
-      try {
-        this.#link?.send({ ...frame, id });
-      } catch {
-        this.#answered(id)?.failed(new RealtimeError('not_connected', 'it could not be sent'));
-      }
-    });
+    const current = this.#current;
+    // A server that does not answer is none.
+    const timer = setTimeout(() => {
+      if (this.#current === current) this.#lost(LOST);
+    }, this.#timing.patience);
+    this.#asked.set(id, { done, failed, timer });
+    try {
+      this.#link?.send({ ...frame, id });
+    } catch {
+      this.#answered(id)?.failed(new RealtimeError('not_connected', 'it could not be sent'));
+    }
   }
 
   #answered(id: number): Asked | undefined {
