@@ -8,6 +8,8 @@
 #[expect(dead_code, reason = "the tests use more of it")]
 mod client;
 mod load;
+#[path = "../measuring/machine.rs"]
+mod machine;
 mod report;
 mod watch;
 
@@ -160,7 +162,7 @@ async fn main() -> Result<()> {
     let directory =
         std::env::var_os("PITCHEY_BENCH_DIR").context("started without `cargo xtask bench`")?;
     let plan = plan();
-    let machine = report::machine()?;
+    let machine = machine::machine()?;
     let database = TestDb::new().await;
     let clock = SystemRuntime::new();
     let options = SeedOptions::new(plan.pitches, clock.wall());
