@@ -199,8 +199,10 @@ impl Drop for Pending<'_> {
 pub struct NoShared;
 
 mod no_shared {
+    use std::time::Duration;
+
     use super::{AsOf, NoShared, Position, Shared, SharedError, Strength};
-    use crate::shared::{Fill, Filled, Found, Lookup};
+    use crate::shared::{Fill, Filled, Found, Held, Lookup};
     use crate::stamp::Token;
 
     fn none<T>() -> Result<T, SharedError> {
@@ -221,6 +223,10 @@ mod no_shared {
         }
 
         async fn fill_many(&self, _: Vec<Fill>) -> Result<Vec<Filled>, SharedError> {
+            none()
+        }
+
+        async fn renew(&self, _: &[Held], _: Duration) -> Result<Vec<bool>, SharedError> {
             none()
         }
 

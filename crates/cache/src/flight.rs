@@ -280,6 +280,13 @@ impl<V, E> Leader<V, E> {
         self.flight.state().lease = lease;
     }
 
+    /// The lease that is kept lasts until then.
+    pub(crate) fn extend_lease(&self, until: Monotonic) {
+        if let Some(granting) = &mut self.flight.state().lease {
+            granting.until = until;
+        }
+    }
+
     /// The lease that is kept.
     pub(crate) fn take_lease(&self) -> Option<Granting> {
         self.flight.state().lease.take()

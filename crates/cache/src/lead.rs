@@ -19,7 +19,7 @@ use crate::flight::{Leader, Outcome, Waited, Waiter};
 use crate::guard::Guard;
 use crate::memory::Memory;
 use crate::node::Begin;
-use crate::shared::{Filled, Found, Granted, Meta, Shared, Wish};
+use crate::shared::{Filled, Found, Granted, Held, Meta, Shared, Wish};
 use crate::stamp::{Granting, Lease};
 use crate::stats::Counter;
 
@@ -253,6 +253,7 @@ where
                         lease,
                         stamp,
                         asked,
+                        until: asked + self.state().policy.lease(),
                     }),
                     None => {
                         self.release(Some(lease));
@@ -364,8 +365,27 @@ where
         };
         let runtime = self.inner.backplane.runtime().clone();
         let source = self.source.clone();
+        let held = lease.map(|Granting { lease, .. }| Held {
+            key: self.key.clone(),
+            token: lease.token,
+        });
+        let asked = lease.map_or(started, |granting| granting.asked);
+        let extended = |until| {
+            if let Some(leader) = &self.leader {
+                leader.extend_lease(until);
+            }
+        };
         let loading = timeout(&runtime, deadline.since(started), source.load(load));
-        let loaded = loading.await;
+        let loaded = self
+            .inner
+            .while_renewing(
+                self.kind,
+                held.into_iter().collect(),
+                asked,
+                extended,
+                loading,
+            )
+            .await;
         let took = self.now().since(started);
         self.state().stats.loads.record(took);
         // Whoever takes over from here on has nothing to inherit.
@@ -488,9 +508,8 @@ where
     /// Whether a lease was lost because its time is over, and not because the key was removed: loading
     /// again would take as long.
     fn is_overdue(&self, granting: &Granting) -> bool {
-        let held = self.now().since(granting.asked);
         let removals = self.inner.backplane.node().removals();
-        held >= self.state().policy.lease() && removals == self.removals
+        self.now() >= granting.until && removals == self.removals
     }
 
     async fn fill(

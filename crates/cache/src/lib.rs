@@ -171,6 +171,7 @@ mod miss;
 mod node;
 mod policy;
 pub mod predict;
+mod renew;
 pub mod shared;
 #[cfg(feature = "simulation")]
 pub mod sim;

@@ -14,7 +14,7 @@ use crate::entry::{Entry, Load, Loaded, Value, Verdict, Vintage};
 use crate::lead::release_behind;
 use crate::memory::Memory;
 use crate::node::Begin;
-use crate::shared::{Fill, Filled, Found, Granted, Shared, Wish};
+use crate::shared::{Fill, Filled, Found, Granted, Held, Shared, Wish};
 use crate::stamp::{Granting, Lease, Position};
 use crate::stats::Counter;
 
@@ -156,6 +156,15 @@ where
         self.held.insert(at, (key.into(), lease));
     }
 
+    /// All that are held.
+    fn held(&self) -> Vec<Held> {
+        let held = self.held.values().map(|(key, lease)| Held {
+            key: key.clone(),
+            token: lease.token,
+        });
+        held.collect()
+    }
+
     /// A fill has ended it.
     fn end(&mut self, at: usize) {
         self.held.remove(&at);
@@ -199,7 +208,7 @@ where
         (begin, asked, removals): Asking,
         leases: &mut Leases<V, E, M, S, R>,
     ) -> FoundMany<V> {
-        let KindState { stats, .. } = self.kind(kind);
+        let KindState { policy, stats, .. } = self.kind(kind);
         let lookups: Vec<_> = missing
             .iter()
             .map(|missing| {
@@ -230,6 +239,7 @@ where
                     lease,
                     stamp,
                     asked,
+                    until: asked + policy.lease(),
                 });
             }
             let entry = entry.and_then(|stored| {
@@ -296,7 +306,10 @@ where
             background: false,
         };
         let loading = timeout(runtime, policy.hard_timeout, load(places, context));
-        let loaded = loading.await;
+        let extended = |_| {};
+        let loaded = self
+            .while_renewing(kind, leases.held(), asked, extended, loading)
+            .await;
         let took = runtime.now().since(started);
         stats.loads.record(took);
         let error = match loaded {

@@ -110,11 +110,17 @@ impl Policy {
         );
     }
 
-    /// How long the right to load lasts. Half of the longest load: should whoever holds it be gone, one who
-    /// waits still has the other half for a load of its own. What takes longer than this is loaded by one
-    /// more node at a time, and is not kept.
+    /// How long the right to load lasts after the last sign of life of whoever holds it. A quarter of the
+    /// longest load: should it be gone, one who waits still has three quarters for a load of its own.
     pub(crate) fn lease(&self) -> Duration {
-        self.hard_timeout / 2
+        self.hard_timeout / 4
+    }
+
+    /// How long it lasts at most, however alive its holder is: the holder's way to the source may hang, and
+    /// one who waits has a quarter left to try another. What takes longer than this is loaded by one more
+    /// node, and is not kept.
+    pub(crate) fn longest_lease(&self) -> Duration {
+        self.hard_timeout / 4 * 3
     }
 
     /// How long an entry is fresh for those who have both tiers, or memory alone.

@@ -91,6 +91,8 @@ pub(crate) struct Granting {
     pub(crate) stamp: Stamp,
     /// The moment before it was asked for.
     pub(crate) asked: Monotonic,
+    /// It lasts until then at least, unless its key is removed.
+    pub(crate) until: Monotonic,
 }
 
 /// How many bits of a stamp are the number; the others are the era.

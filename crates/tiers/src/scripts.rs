@@ -28,6 +28,8 @@ scripts! {
     LOOKUP = "#!lua flags=allow-oom\n", include_str!("scripts/common.lua"), include_str!("scripts/lookup.lua");
     /// Stores what was loaded under leases.
     FILL = "#!lua\n", include_str!("scripts/common.lua"), include_str!("scripts/fill.lua");
+    /// Has leases last.
+    RENEW = "#!lua flags=allow-oom\n", include_str!("scripts/renew.lua");
     /// Ends leases.
     RELEASE = "#!lua flags=allow-oom\n", include_str!("scripts/release.lua");
     /// Numbers, does and announces an invalidation.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::try_join_all;
 use pitchey_cache::shared::{
-    Fill, Filled, Found, Granted, Lookup, Meta, Shared, SharedError, Stored, Strength, Wish,
+    Fill, Filled, Found, Granted, Held, Lookup, Meta, Shared, SharedError, Stored, Strength, Wish,
 };
 use pitchey_cache::{AsOf, Epoch, Lease, Position, Seq, Token};
 use pitchey_runtime::Runtime;
@@ -13,7 +13,7 @@ use redis::{Cmd, Value};
 
 use crate::link::{RedisLink, digits, within};
 use crate::refusal::{is_full, not_understood};
-use crate::scripts::{BEAT, FILL, INVALIDATE, LOOKUP, RELEASE, SWEEP};
+use crate::scripts::{BEAT, FILL, INVALIDATE, LOOKUP, RELEASE, RENEW, SWEEP};
 
 /// Lookups whose answer is not there yet. If nobody waits for it any more, the leases that it will grant
 /// are given back: else whoever asks for their keys would wait until they have run out.
@@ -247,6 +247,19 @@ impl<R: Runtime> Shared for RedisShared<R> {
 
     async fn fill_many(&self, fills: Vec<Fill>) -> Result<Vec<Filled>, SharedError> {
         let batches = batches_of(&fills).map(|batch| self.fill_batch(batch));
+        Ok(try_join_all(batches).await?.into_iter().flatten().collect())
+    }
+
+    async fn renew(&self, leases: &[Held], lease: Duration) -> Result<Vec<bool>, SharedError> {
+        let batches = leases.chunks(BATCH).map(|batch| async move {
+            let mut call = self.link.script(&RENEW);
+            call.arg(millis(lease));
+            for held in batch {
+                call.arg(held.key.as_bytes()).arg(held.token.0);
+            }
+            let renewed: Vec<bool> = self.link.run(&RENEW, &call).await?;
+            Ok(renewed)
+        });
         Ok(try_join_all(batches).await?.into_iter().flatten().collect())
     }
 

@@ -46,7 +46,8 @@ macro_rules! shared_contract_suite {
             // Lookups and leases.
             nothing_is_found_before_a_fill, a_filled_entry_is_found_as_it_was, absence_is_an_entry_too,
             without_a_wish_no_lease_is_granted, a_lease_is_exclusive, a_lease_expires,
-            a_released_lease_is_free_at_once, only_its_own_token_releases_a_lease,
+            a_renewed_lease_lasts, an_expired_lease_is_not_renewed, a_removed_lease_is_not_renewed,
+            only_its_own_token_renews_a_lease, a_released_lease_is_free_at_once, only_its_own_token_releases_a_lease,
             a_fresh_entry_needs_no_lease, a_fresh_entry_can_be_leased_always,
             a_stale_entry_is_found_with_a_lease, an_entry_ages_from_the_lease_on,
             an_entry_is_kept_no_longer_than_asked, many_are_found_in_the_order_of_their_keys,

@@ -7,6 +7,7 @@
 pub mod contract;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -106,6 +107,15 @@ pub struct Found {
     pub lease: Granted,
 }
 
+/// A lease that somebody holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The key, its kind included.
+    pub key: Arc<str>,
+    /// What shows that it is theirs.
+    pub token: Token,
+}
+
 /// What became of the wish for a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Granted {
@@ -178,6 +188,14 @@ pub trait Shared: Send + Sync + 'static {
         &self,
         fills: Vec<Fill>,
     ) -> impl Future<Output = Result<Vec<Filled>, SharedError>> + Send;
+
+    /// Has leases last for `lease` from now on, in one round trip. For each, in their order, whether it is
+    /// still its holder's: one that has expired, or whose key was removed, is lost for good.
+    fn renew(
+        &self,
+        leases: &[Held],
+        lease: Duration,
+    ) -> impl Future<Output = Result<Vec<bool>, SharedError>> + Send;
 
     /// Ends a lease without a fill, so that another may load at once.
     fn release(

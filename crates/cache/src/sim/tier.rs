@@ -11,8 +11,8 @@ use super::world::World;
 use crate::follow::Feed;
 use crate::guard::{Guard, Guards};
 use crate::shared::{
-    Announced, Announcement, Fill, Filled, Found, Granted, Lookup, Shared, SharedError, Stored,
-    Strength, Wish,
+    self, Announced, Announcement, Fill, Filled, Found, Granted, Lookup, Shared, SharedError,
+    Stored, Strength, Wish,
 };
 use crate::stamp::{AsOf, Epoch, Lease, Position, Seq, Token};
 
@@ -398,6 +398,24 @@ impl Shared for Tier {
         self.call(|server, now| {
             let fills = fills.into_iter();
             fills.map(|fill| server.fill(fill, now, guards)).collect()
+        })
+        .await
+    }
+
+    async fn renew(
+        &self,
+        leases: &[shared::Held],
+        lease: Duration,
+    ) -> Result<Vec<bool>, SharedError> {
+        self.call(|server, now| {
+            let renew = |lease_of: &shared::Held| match server.leases.get_mut(&*lease_of.key) {
+                Some(held) if held.lease.token == lease_of.token && held.until_ms > now => {
+                    held.until_ms = now + crate::stamp::millis(lease);
+                    true
+                }
+                _ => false,
+            };
+            leases.iter().map(renew).collect()
         })
         .await
     }

@@ -16,7 +16,7 @@ use crate::flight::Outcome;
 use crate::follow::{CatchUp, Lost, follow};
 use crate::node::{Node, NodeConfig};
 use crate::policy::Policy;
-use crate::shared::{Fill, Filled, Found, Lookup, Shared, SharedError, Strength};
+use crate::shared::{Fill, Filled, Found, Held, Lookup, Shared, SharedError, Strength};
 use crate::sim::memory::Forgetful;
 use crate::sim::tier::{Listening, Tier};
 use crate::sim::world::World;
@@ -216,6 +216,11 @@ impl Shared for Watched {
     async fn fill_many(&self, fills: Vec<Fill>) -> Result<Vec<Filled>, SharedError> {
         self.note("fill_many");
         self.tier.fill_many(fills).await
+    }
+
+    async fn renew(&self, leases: &[Held], lease: Duration) -> Result<Vec<bool>, SharedError> {
+        self.note("renew");
+        self.tier.renew(leases, lease).await
     }
 
     async fn release(&self, key: &str, token: Token) -> Result<(), SharedError> {

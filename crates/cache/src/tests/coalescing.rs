@@ -3,6 +3,7 @@
 use super::bed::{Bed, from_shared, from_source, ms, policy, secs, served};
 use crate::answer::From;
 use crate::policy::Policy;
+use crate::sim::tier::Link;
 use crate::stats::Counter;
 
 #[test]
@@ -94,13 +95,13 @@ fn when_the_leaders_node_dies_one_other_node_loads_once_the_lease_has_ended() {
         .iter()
         .flat_map(|peer| (0..10).map(|_| bed.begin(peer.get("page/1", &origin))))
         .collect();
-    bed.advance(secs(2));
+    bed.advance(secs(1));
     assert_eq!(
         origin.loads(),
         1,
-        "the lease lasts for half of the longest load"
+        "the lease lasts for a quarter of the longest load"
     );
-    bed.advance(secs(1));
+    bed.advance(ms(500));
     for reader in readers {
         assert_eq!(served(reader.output()).0, "one");
     }
@@ -109,18 +110,87 @@ fn when_the_leaders_node_dies_one_other_node_loads_once_the_lease_has_ended() {
 }
 
 #[test]
+fn a_load_that_takes_long_is_the_only_one_as_long_as_its_node_lives() {
+    let bed = Bed::new();
+    let peers: Vec<_> = (0..4).map(|_| bed.peer(policy())).collect();
+    let origin = bed.origin("one");
+    origin.takes(secs(3));
+    let readers: Vec<_> = peers
+        .iter()
+        .flat_map(|peer| (0..10).map(|_| bed.begin(peer.get("page/1", &origin))))
+        .collect();
+    bed.advance(ms(3_100));
+    for reader in readers {
+        assert_eq!(served(reader.output()).0, "one");
+    }
+    assert_eq!((origin.loads(), bed.tier.leases()), (1, 0));
+    for peer in &peers {
+        let again = bed.run(peer.get("page/1", &origin));
+        assert_eq!(served(again).0, "one");
+    }
+    assert_eq!(origin.loads(), 1, "and it is kept");
+}
+
+#[test]
+fn a_lease_survives_a_while_without_the_shared_tier() {
+    let bed = Bed::new();
+    let (slow, other) = (bed.peer(policy()), bed.peer(policy()));
+    let origin = bed.origin("one");
+    origin.takes(secs(3));
+    let first = bed.begin(slow.get("page/1", &origin));
+    bed.advance(secs(1));
+    slow.asks.tier.set_link(Link::Cut);
+    bed.advance(ms(600));
+    slow.asks.tier.set_link(Link::Well);
+    bed.advance(ms(200));
+    let second = bed.begin(other.get("page/1", &origin));
+    bed.advance(ms(1_300));
+    assert_eq!(served(first.output()), from_source("one"));
+    assert_eq!(served(second.output()).0, "one");
+    assert_eq!(origin.loads(), 1);
+}
+
+#[test]
+fn a_load_that_is_cut_off_leaves_its_lease_with_what_is_left_of_it() {
+    let bed = Bed::new();
+    let (peer, other) = (bed.peer(policy()), bed.peer(policy()));
+    let origin = bed.origin("one");
+    origin.takes(secs(2));
+    let leader = bed.begin(peer.get("page/1", &origin));
+    bed.settle();
+    let waiter = bed.begin(peer.get("page/1", &origin));
+    let elsewhere = bed.begin(other.get("page/1", &origin));
+    bed.advance(ms(1_500));
+    leader.cut();
+    bed.advance(ms(2_100));
+    assert_eq!(served(waiter.output()), from_source("one"));
+    assert_eq!(served(elsewhere.output()).0, "one");
+    assert_eq!(
+        (origin.loads(), bed.tier.leases()),
+        (2, 0),
+        "renewed across both loads"
+    );
+    assert!(
+        bed.tier.stored("page/1").is_some(),
+        "the second was stored under the lease of the first"
+    );
+}
+
+#[test]
 fn a_load_that_outlasts_its_lease_is_given_out_and_another_node_loads_meanwhile() {
     let bed = Bed::new();
     let (slow, other) = (bed.peer(policy()), bed.peer(policy()));
     let (late, quick) = (bed.origin("late"), bed.origin("quick"));
-    late.takes(secs(4));
+    late.takes(ms(4_500));
     quick.takes(ms(100));
     let first = bed.begin(slow.get("page/1", &late));
     bed.advance(secs(1));
     let second = bed.begin(other.get("page/1", &quick));
-    bed.advance(secs(2));
+    bed.advance(ms(2_700));
+    assert_eq!(quick.loads(), 0, "three quarters of the longest load");
+    bed.advance(ms(250));
     assert_eq!(served(second.output()).0, "quick");
-    bed.advance(secs(1));
+    bed.advance(ms(550));
     assert_eq!(served(first.output()), from_source("late"));
     assert_eq!(
         (late.loads(), quick.loads()),

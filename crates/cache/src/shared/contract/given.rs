@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::super::{Fill, Filled, Found, Granted, Lookup, Meta, Shared, SharedError, Stored, Wish};
+use super::super::{
+    Fill, Filled, Found, Granted, Held, Lookup, Meta, Shared, SharedError, Stored, Wish,
+};
 use crate::stamp::Lease;
 
 /// Longer than any test.
@@ -24,6 +26,13 @@ pub(super) fn lookup(key: &str, wish: Wish, tags: &[&str]) -> Lookup {
         lease: LONG,
         tags: names(tags),
         keep: LONG,
+    }
+}
+
+pub(super) fn held(key: &str, lease: Lease) -> Held {
+    Held {
+        key: key.into(),
+        token: lease.token,
     }
 }
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::super::{Filled, Granted, Shared as _, Strength, Wish};
-use super::given::{LONG, SHORT, entry, fill_of, given, leased, lookup, ours, seen, text};
+use super::given::{LONG, SHORT, entry, fill_of, given, held, leased, lookup, ours, seen, text};
 use super::{Harness, Result};
-use crate::stamp::{Position, Token};
+use crate::stamp::{Lease, Position, Token};
 
 /// An empty tier grants the lease to whoever asks first.
 pub async fn nothing_is_found_before_a_fill(harness: impl Harness) -> Result {
@@ -86,6 +86,73 @@ pub async fn a_lease_expires(harness: impl Harness) -> Result {
     let quick = shared.fill(fill_of("k", second, "quick", &["t"])).await?;
     assert_eq!(quick, Filled::Stored);
     assert_eq!(text(shared, "k").await?.as_deref(), Some("quick"));
+    Ok(())
+}
+
+/// Whoever lives and loads keeps the right to, and fills what was stamped when it began.
+pub async fn a_renewed_lease_lasts(harness: impl Harness) -> Result {
+    let shared = harness.shared();
+    let mut brief = lookup("k", Wish::IfStale, &["t"]);
+    brief.lease = SHORT;
+    let lease = ours(&shared.lookup(&brief).await?);
+    assert_eq!(shared.renew(&[held("k", lease)], LONG).await?, [true]);
+    harness.pass(SHORT * 2).await;
+    match shared.lookup(&brief).await?.lease {
+        Granted::Held(left) => assert!(left > SHORT && left <= LONG, "{left:?}"),
+        other => panic!("the lease is held, and not {other:?}"),
+    }
+    let fill = fill_of("k", lease, "text", &["t"]);
+    assert_eq!(shared.fill(fill).await?, Filled::Stored);
+    let found = seen(shared, "k").await?.expect("it was filled");
+    assert_eq!(found.as_of, lease.as_of);
+    assert!(found.age >= SHORT * 2, "{:?}: from the lease on", found.age);
+    Ok(())
+}
+
+/// What was given up for dead does not come back.
+pub async fn an_expired_lease_is_not_renewed(harness: impl Harness) -> Result {
+    let shared = harness.shared();
+    let mut brief = lookup("k", Wish::IfStale, &["t"]);
+    brief.lease = SHORT;
+    let lease = ours(&shared.lookup(&brief).await?);
+    harness.pass(SHORT * 2).await;
+    assert_eq!(shared.renew(&[held("k", lease)], LONG).await?, [false]);
+    leased(shared, "k", &["t"]).await?;
+    Ok(())
+}
+
+/// A load that was in flight when its key was removed stays without the right to fill.
+pub async fn a_removed_lease_is_not_renewed(harness: impl Harness) -> Result {
+    let shared = harness.shared();
+    let lease = leased(shared, "k", &["t"]).await?;
+    let keys = super::given::names(&["k"]);
+    shared.remove(&keys, Position::default()).await?;
+    assert_eq!(shared.renew(&[held("k", lease)], LONG).await?, [false]);
+    let late = shared.fill(fill_of("k", lease, "late", &["t"])).await?;
+    assert_eq!(late, Filled::LeaseLost);
+    Ok(())
+}
+
+/// Each is told of its own, in the order of the leases, and nobody renews what another holds.
+pub async fn only_its_own_token_renews_a_lease(harness: impl Harness) -> Result {
+    let shared = harness.shared();
+    let mut brief = lookup("k", Wish::IfStale, &["t"]);
+    brief.lease = SHORT;
+    let lease = ours(&shared.lookup(&brief).await?);
+    let other = leased(shared, "other", &["t"]).await?;
+    let stranger = Lease {
+        token: Token(lease.token.0 ^ 1),
+        ..lease
+    };
+    let leases = [
+        held("k", stranger),
+        held("none", lease),
+        held("other", other),
+    ];
+    assert_eq!(shared.renew(&leases, LONG).await?, [false, false, true]);
+    harness.pass(SHORT * 2).await;
+    leased(shared, "k", &["t"]).await?;
+    assert!(shared.renew(&[], LONG).await?.is_empty());
     Ok(())
 }
 
