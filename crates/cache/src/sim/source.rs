@@ -223,7 +223,12 @@ impl Source<Page, Failed> for Pages {
                 creator: (pitch > 0).then(|| version(Object::Creator(creator))),
             }
         };
-        let slow = if world.chance(10) { 400 } else { 20 };
+        // Within a lease; longer than one that is not renewed; and longer than any.
+        let slow = match world.below(100) {
+            0 => 900,
+            1..10 => 400,
+            _ => 20,
+        };
         world.pause(Duration::from_millis(slow)).await;
         Ok(Loaded {
             value: page,
