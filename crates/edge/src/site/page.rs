@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use pitchey_cache::Value;
+use pitchey_http_cache::CACHE_STATUS;
 
 /// An answer of the origin: its fields without those of the exchange, and its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub struct Page {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// What the caches on the way here said of this exchange: for those alone who waited for it.
+    pub(super) passed: Option<HeaderValue>,
 }
 
 /// Why there is no page.
@@ -19,7 +22,7 @@ pub enum Failure {
     /// The origin says that it cannot.
     Answered {
         /// Its answer.
-        page: Page,
+        page: Box<Page>,
         /// The id of the request that it was given to.
         to: HeaderValue,
     },
@@ -31,9 +34,8 @@ pub enum Failure {
 }
 
 /// Fields of an answer that are about the exchange that it came in.
-const PASSING: [&str; 12] = [
+const PASSING: [&str; 11] = [
     "age",
-    "cache-status",
     "content-length",
     "date",
     "retry-after",
@@ -49,6 +51,7 @@ const PASSING: [&str; 12] = [
 impl Page {
     /// What is kept of an answer.
     pub(super) fn new(status: StatusCode, mut headers: HeaderMap, body: Bytes) -> Self {
+        let passed = headers.remove(CACHE_STATUS);
         for name in PASSING {
             headers.remove(name);
         }
@@ -56,6 +59,7 @@ impl Page {
             status,
             headers,
             body,
+            passed,
         }
     }
 
@@ -145,6 +149,7 @@ impl Value for Page {
             status: StatusCode::from_u16(status).ok()?,
             headers,
             body: bytes,
+            passed: None,
         })
     }
 

@@ -85,6 +85,7 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
             None => outcome,
             Some(Ok(loaded)) => {
                 let (status, mut headers, body) = loaded.value.answer(method, asked);
+                told::passed(&mut headers, &loaded.value);
                 told::missed(&mut headers, &self.settings.name);
                 let mut response = Response::new(Body::from(body));
                 *response.status_mut() = status;
@@ -191,6 +192,7 @@ impl<P: Platform> Origin<P> {
         let page = Page::new(parts.status, parts.headers, body.freeze());
         if parts.status.is_server_error() || parts.status == StatusCode::TOO_MANY_REQUESTS {
             let to = self.id.clone();
+            let page = Box::new(page);
             return Err(Failure::Answered { page, to });
         }
         Ok(Loaded {

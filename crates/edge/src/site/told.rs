@@ -35,7 +35,17 @@ pub(super) fn kept(headers: &mut HeaderMap, name: &str, answer: &Answer<Page>, n
             ("STALE", "hit; fwd=stale; detail=memory".to_owned())
         }
     };
+    if matches!(answer.from, From::Coalesced | From::Source) {
+        passed(headers, answer.value());
+    }
     tell(headers, word, &format!("{name}; {how}"));
+}
+
+/// What the caches behind this one said, whose members come first (RFC 9211, 2).
+pub(super) fn passed(headers: &mut HeaderMap, page: &Page) {
+    if let Some(passed) = &page.passed {
+        headers.insert(CACHE_STATUS, passed.clone());
+    }
 }
 
 /// That nothing could be served.

@@ -208,6 +208,29 @@ impl Thing {
         format!("Thing {number} take {version}")
     }
 
+    /// A new pitch of somebody, which everybody may read.
+    pub(crate) async fn publish(client: &Client, person: &Person, number: usize) -> Result<Self> {
+        let body = json!({
+            "title": Self::text(number, 0), "format": "short", "stage": "script", "logline": "x",
+            "genres": ["short"],
+        });
+        let made = client.post(person, "/api/pitches", &body).await?;
+        let made = made.expect(201)?;
+        let target = made.header("location").to_owned();
+        let headers = [("if-match", made.header("etag"))];
+        let publish = format!("{target}/publish");
+        let published = client.ask(person, Method::POST, &publish, &headers, None);
+        let published = published.await?.expect(200)?;
+        Ok(Self {
+            number,
+            fresh: format!("{target}/full"),
+            field: "title",
+            tag: format!("pitch:{}", target.rsplit('/').next().unwrap_or_default()),
+            version: version(&published).context("no version")?,
+            target,
+        })
+    }
+
     /// Changes it from the version that is known; the status that was answered.
     pub(crate) async fn edit(&self, client: &Client, person: &Person) -> Result<u16> {
         let version = format!("\"{}\"", self.version);
@@ -243,25 +266,7 @@ impl Maker {
             version: version(&me).context("no version")?,
         }];
         for number in first + 1..=first + pitches {
-            let body = json!({
-                "title": Thing::text(number, 0), "format": "short", "stage": "script", "logline": "x",
-                "genres": ["short"],
-            });
-            let made = client.post(&person, "/api/pitches", &body).await?;
-            let made = made.expect(201)?;
-            let target = made.header("location").to_owned();
-            let headers = [("if-match", made.header("etag"))];
-            let publish = format!("{target}/publish");
-            let published = client.ask(&person, Method::POST, &publish, &headers, None);
-            let published = published.await?.expect(200)?;
-            things.push(Thing {
-                number,
-                fresh: format!("{target}/full"),
-                field: "title",
-                tag: format!("pitch:{}", target.rsplit('/').next().unwrap_or_default()),
-                version: version(&published).context("no version")?,
-                target,
-            });
+            things.push(Thing::publish(client, &person, number).await?);
         }
         Ok(Self { person, things })
     }

@@ -5,7 +5,7 @@ use crate::client::{Answer, Client, Person};
 use anyhow::{Context as _, Result, ensure};
 use http::Method;
 use pitchey_api::edge::Routes;
-use pitchey_testkit::{FaultProxy, Faults, Gateway};
+use pitchey_testkit::{FaultProxy, Faults, Flow, Gateway, Passage};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -479,8 +479,15 @@ async fn a_client_that_asks_too_often_has_nobody_else_refused() -> Result<()> {
     let greedy = [("x-forwarded-for", "192.0.2.1")];
     let first = bed.edge.get("/api/search?q=first", &greedy).await?;
     assert_eq!(first.status, 200);
-    // The greedy one leads, another one waits for the same.
-    bed.to_origin.set(Faults::hung());
+    // The greedy one leads, another one waits for the same: answers come no further than here.
+    bed.to_origin.set(Faults {
+        to_client: Flow {
+            passage: Passage::Stalled,
+            ..Flow::default()
+        },
+        ..Faults::default()
+    });
+    let asked = bed.to_origin.counts().to_server;
     let ask = |address: &'static str| {
         let client = bed.edge.clone();
         async move {
@@ -489,7 +496,11 @@ async fn a_client_that_asks_too_often_has_nobody_else_refused() -> Result<()> {
         }
     };
     let leads = tokio::spawn(ask("192.0.2.1"));
-    bed.edge.get("/__edge/health", &[]).await?;
+    let until = Instant::now() + PATIENCE;
+    while bed.to_origin.counts().to_server == asked {
+        ensure!(Instant::now() < until, "the origin is not asked");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     let waits = tokio::spawn(ask("192.0.2.2"));
     bed.edge.get("/__edge/health", &[]).await?;
     bed.to_origin.heal();
