@@ -184,7 +184,7 @@ async fn list<S: Store>(
     };
     let Page { items, next } = state.store.browse(&query, after, limit).await?;
     of.0.extend(creator.map(Tag::creator));
-    of.0.extend(Tags::of_creators(items.iter()).0);
+    of.0.extend(Tags::of_cards(items.iter()).0);
     let items = items
         .into_iter()
         .map(|card| select(&PitchView::from(card), &fields))

@@ -68,7 +68,8 @@ impl ResponseKind {
     pub(crate) const fn discovers(self) -> &'static [&'static str] {
         match self {
             Self::UserProfile => &["user"],
-            _ => &["creator"],
+            Self::PitchDetail => &["creator"],
+            Self::PitchList | Self::Search => &["creator", "pitch"],
         }
     }
 }
@@ -217,9 +218,10 @@ pub type SessionLoad = Box<
 pub(crate) struct Tags(pub(crate) BTreeSet<Tag>);
 
 impl Tags {
-    /// The names of creators that these cards show.
-    pub(crate) fn of_creators<'a>(cards: impl Iterator<Item = &'a PitchCard>) -> Self {
-        Self(cards.map(|card| Tag::creator(card.creator.id)).collect())
+    /// What these cards show: pitches, and the names of their creators.
+    pub(crate) fn of_cards<'a>(cards: impl Iterator<Item = &'a PitchCard>) -> Self {
+        let of = cards.flat_map(|card| [Tag::pitch(card.id), Tag::creator(card.creator.id)]);
+        Self(of.collect())
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) async fn detail<S: Store>(
         .detail(id)
         .await?
         .ok_or_else(Problem::not_found)?;
-    let tags = Tags::of_creators(std::iter::once(&detail.card));
+    let tags = Tags::of_cards(std::iter::once(&detail.card));
     let version = detail.version;
     Versioned::select(version, &PitchDetailView::from(detail), &fields)
         .map(|answer| Tagged(tags, answer))

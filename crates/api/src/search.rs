@@ -89,7 +89,7 @@ pub(crate) async fn search<S: Store>(
         .page
         .next
         .map(|position| state.cursor_key.seal(&scope(words), position));
-    let tags = Tags::of_creators(found.page.items.iter().map(|hit| &hit.card));
+    let tags = Tags::of_cards(found.page.items.iter().map(|hit| &hit.card));
     let items = found.page.items.into_iter();
     let items = items
         .map(|hit| select(&SearchHitView::from(hit), &fields))

@@ -232,23 +232,58 @@ pub(super) fn may(
     .into()
 }
 
+/// What decides which lists a listed pitch is on, and where.
+fn place(pitch: &Pitch) -> impl PartialEq + use<'_> {
+    let content = &pitch.content;
+    (
+        content.visibility,
+        pitch.published_at,
+        &content.genres,
+        content.format,
+        content.stage,
+    )
+}
+
+/// What decides which searches find a listed pitch, and where: all that everybody may read.
+fn searched(pitch: &Pitch) -> impl PartialEq + use<'_> {
+    let content = &pitch.content;
+    (
+        place(pitch),
+        &content.title,
+        &content.logline,
+        &content.synopsis,
+        content.release_year,
+        &content.cast,
+    )
+}
+
 /// The cached answers that a change of a pitch makes untrue, and the event that tells of it.
 fn pitch_effects(before: Option<&Pitch>, after: &Pitch, deleted: bool) -> Effects {
-    let listed = |pitch: &Pitch| {
+    let listed = |pitch: &&Pitch| {
         pitch.status == PitchStatus::Published && pitch.content.visibility != Visibility::Private
     };
+    let (was, is) = (
+        before.filter(listed),
+        Some(after).filter(listed).filter(|_| !deleted),
+    );
     let mut effects = Effects::default();
+    // A list carries the tags of the pitches that it shows: what they say of themselves is told by this one.
     effects.tags.insert(Tag::pitch(after.id));
-    let shown = before.into_iter().chain((!deleted).then_some(after));
-    for pitch in shown.filter(|pitch| listed(pitch)) {
-        effects.tags.insert(Tag::lists());
+    if was.map(place) != is.map(place) {
+        for pitch in was.into_iter().chain(is) {
+            effects.tags.insert(Tag::lists());
+            effects.tags.insert(Tag::creator(pitch.creator.id));
+            effects
+                .tags
+                .extend(pitch.content.genres.iter().copied().map(Tag::genre));
+        }
+    }
+    if was.map(searched) != is.map(searched) {
         effects.tags.insert(Tag::search());
-        effects.tags.insert(Tag::creator(pitch.creator.id));
+    }
+    if was.is_some() != is.is_some() {
         // A profile tells how many there are.
-        effects.tags.insert(Tag::user(pitch.creator.id));
-        effects
-            .tags
-            .extend(pitch.content.genres.iter().copied().map(Tag::genre));
+        effects.tags.insert(Tag::user(after.creator.id));
     }
     effects.events.push(Event::PitchChanged {
         pitch_id: after.id,

@@ -160,6 +160,61 @@ fn an_edit_raises_the_genres_before_and_after() {
 }
 
 #[test]
+fn an_edit_raises_the_lists_only_if_the_pitch_comes_or_goes_or_changes_its_place() {
+    let raised = |change: PitchChange| {
+        let decision = edit_pitch(&creator(), &published(), &Expected::Any, change, NOW);
+        let (_, effects) = decision.expect("its creator may");
+        let pitch = Tag::pitch(published().id);
+        let others = effects.tags.iter().filter(|tag| **tag != pitch);
+        others
+            .map(|tag| tag.as_str().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let protected = PitchChange {
+        full_synopsis: Some("He did it.".to_owned()),
+        ..PitchChange::default()
+    };
+    assert_eq!(raised(protected), [""; 0], "no list shows it");
+    let title = PitchChange {
+        title: Some("The Fourth Act".to_owned()),
+        ..PitchChange::default()
+    };
+    assert_eq!(raised(title), ["search"], "lists carry the pitch's own tag");
+    let lists = [
+        "creator:00000000-0000-0000-0000-000000000001",
+        "genre:drama",
+        "lists",
+        "search",
+    ];
+    for change in [
+        PitchChange {
+            stage: Some(Stage::Production),
+            ..PitchChange::default()
+        },
+        PitchChange {
+            format: Some(Format::Series),
+            ..PitchChange::default()
+        },
+        PitchChange {
+            visibility: Some(Visibility::Public),
+            ..PitchChange::default()
+        },
+    ] {
+        assert_eq!(raised(change.clone()), lists, "{change:?}");
+    }
+    let hidden = PitchChange {
+        visibility: Some(Visibility::Private),
+        ..PitchChange::default()
+    };
+    let user = "user:00000000-0000-0000-0000-000000000001";
+    assert_eq!(
+        raised(hidden),
+        [&lists[..], &[user]].concat(),
+        "there is one less"
+    );
+}
+
+#[test]
 fn a_refusal_is_about_permission_then_version_then_state_then_content() {
     let wrong = Expected::OneOf(vec![99]);
     let mut bare = draft();
