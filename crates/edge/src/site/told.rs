@@ -38,6 +38,11 @@ pub(super) fn kept(headers: &mut HeaderMap, name: &str, answer: &Answer<Page>, n
     tell(headers, word, &format!("{name}; {how}"));
 }
 
+/// That nothing was looked up for the sake of the one who asked.
+pub(super) fn asked_anew(headers: &mut HeaderMap, name: &str) {
+    tell(headers, "BYPASS", &format!("{name}; fwd=request"));
+}
+
 /// That nothing could be served.
 pub(super) fn missed(headers: &mut HeaderMap, name: &str) {
     tell(headers, "MISS", &format!("{name}; fwd=miss"));
