@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use crate::steps::{self, Steps};
 use crate::workspace::Workspace;
-use crate::{client, deps, migrations, setup, sqlx, test, tidy, wasm};
+use crate::{client, deps, migrations, setup, sqlx, test, tidy, wasm, worker};
 
 /// Runs all checks, also after one has failed, and says in the end which did.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
@@ -71,6 +71,14 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         check("the browser's realtime client", &|| client::run(workspace));
     } else {
         eprintln!("skipped: the browser's realtime client, because npm is not installed");
+    }
+    match worker::missing() {
+        None => check("the worker's size and deployment", &|| {
+            worker::check(workspace)
+        }),
+        Some(missing) => {
+            eprintln!("skipped: the worker's size and deployment, because {missing}");
+        }
     }
     let tested = test::run_all(workspace, &mut steps);
     if let Err(error) = tested {

@@ -17,6 +17,7 @@ mod steps;
 mod test;
 mod tidy;
 mod wasm;
+mod worker;
 mod workspace;
 
 use std::ffi::OsString;
@@ -81,6 +82,11 @@ enum Command {
     Deps,
     /// Check that the crates marked for WebAssembly build for it.
     Wasm,
+    /// Build, measure or run the edge on Workers.
+    Worker {
+        #[command(subcommand)]
+        action: worker::Action,
+    },
     /// Check the house rules that no other tool knows.
     Tidy,
     /// Check that no migration that was committed has changed or gone.
@@ -109,6 +115,7 @@ fn main() -> ExitCode {
         Command::Autobahn => autobahn::run(&workspace),
         Command::Deps => deps::run(&workspace),
         Command::Wasm => wasm::run(&workspace),
+        Command::Worker { action } => worker::run(&workspace, &action),
         Command::Tidy => tidy::run(&workspace),
         Command::Migrations => migrations::run(&workspace),
         Command::Sqlx { check } => sqlx::run(&workspace, check),

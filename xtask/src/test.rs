@@ -1,13 +1,14 @@
 //! `cargo xtask test`: all tests, with one Postgres and one Redis for the whole run.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
 
-use crate::dev;
 use crate::steps::{self, Steps};
 use crate::workspace::Workspace;
+use crate::{dev, worker};
 
 /// Runs all tests, or those that the arguments of `cargo nextest run` choose.
 pub(crate) fn run_all(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
@@ -18,9 +19,11 @@ pub(crate) fn run_all(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
     steps.step("documentation tests", || {
         steps::run(&mut workspace.cargo(&["test", "--workspace", "--doc", "--quiet"]))
     })?;
+    let edge = steps.step("build the edge on Workers", || on_workers(workspace))?;
     steps.step("tests", || {
         let mut command = with_services(workspace);
         command.args(runner()).arg("--workspace");
+        command.envs(edge);
         // They have just been built: tests that start them need not look again.
         command.env("PITCHEY_BIN_DIR", workspace.target.join("debug"));
         steps::run(&mut command)
@@ -55,10 +58,29 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     if with_programs {
         command.env("PITCHEY_BIN_DIR", workspace.target.join("debug"));
     }
+    // Its module takes a while to link: not for who tests something else.
+    let all_or_edge = arguments.len() <= 2 || argument(&["edge", "worker"]);
+    if with_programs && all_or_edge {
+        let edge = steps.step("build the edge on Workers", || on_workers(workspace))?;
+        command.envs(edge);
+    }
     if !some_packages {
         command.arg("--workspace");
     }
     steps::run(command.args(arguments))
+}
+
+/// What the tests of the edge on Workers must know, where it can be built and run.
+fn on_workers(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
+    if let Some(missing) = worker::missing() {
+        eprintln!("skipped: the edge on Workers, because {missing}");
+        return Ok(Vec::new());
+    }
+    worker::build(workspace)?;
+    Ok(vec![
+        ("PITCHEY_WORKERD", worker::workerd(workspace)?),
+        ("PITCHEY_WORKER_DIR", worker::dist(workspace)),
+    ])
 }
 
 /// The program that runs a command with servers of its own.

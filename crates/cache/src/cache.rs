@@ -284,6 +284,20 @@ where
         known.chain(families).collect()
     }
 
+    /// The lead of a key, unless somebody has it.
+    pub(crate) fn lead(
+        &self,
+        kind: Kind,
+        key: &str,
+        source: &impl Source<V, E>,
+    ) -> Option<Leader<V, E>> {
+        if !self.kind(kind).policy.coalesces {
+            return Some(Leader::of_one(key));
+        }
+        let cells = || self.cells(&source.tags(), source.discovers());
+        self.flights.lead(key, cells)
+    }
+
     pub(crate) fn refresh_behind<Src: Source<V, E>>(
         self: &Arc<Self>,
         kind: Kind,
@@ -292,8 +306,7 @@ where
         wish: Wish,
         entry: &Arc<Entry<V>>,
     ) {
-        let cells = || self.cells(&source.tags(), source.discovers());
-        let Some(leader) = self.flights.lead(key, cells) else {
+        let Some(leader) = self.lead(kind, key, &**source) else {
             entry.unclaim_refresh();
             return;
         };

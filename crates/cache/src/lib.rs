@@ -14,7 +14,8 @@
 //!   [`NodeConfig::silence`] at most when it is cut off.
 //!
 //! One load for each key at a time: in a process always, on all nodes while the shared tier answers. The
-//! exceptions are kinds that are [`strict`](Policy::strict), which ask the shared tier each time, and
+//! exceptions are kinds that are [`strict`](Policy::strict), which ask the shared tier each time, kinds that
+//! do not [coalesce](Policy::coalesces), and
 //! [`get_many`](Cache::get_many), which waits for nobody.
 //!
 //! An answer says where it is from and why it is good enough ([`Answer`]). Only one whose state is

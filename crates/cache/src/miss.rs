@@ -45,8 +45,7 @@ where
         let source = Arc::new(source);
         // What the shared tier has may do. If it does not last, it is loaded in any case.
         for wish in [Wish::IfStale, Wish::Always] {
-            let cells = || inner.cells(&source.tags(), source.discovers());
-            let Some(leader) = inner.flights.lead(key, cells) else {
+            let Some(leader) = inner.lead(kind, key, &*source) else {
                 return Warmth::Busy;
             };
             let source = source.clone();
@@ -87,8 +86,8 @@ where
         let source = Arc::new(source);
         let policy = &inner.kind(kind).policy;
         let begun = runtime.now();
-        let leader = if policy.strict || key.len() > MAX_KEY {
-            // What somebody else has asked before us is not the present.
+        let leader = if policy.strict || !policy.coalesces || key.len() > MAX_KEY {
+            // What somebody else has asked before us is not the present, or not to be waited for.
             Leader::of_one(key)
         } else {
             let cells = || inner.cells(&source.tags(), source.discovers());

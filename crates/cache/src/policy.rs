@@ -24,6 +24,9 @@ pub struct Policy {
     pub early_refresh: f64,
     /// Whether memory is only used once the shared tier has said that the entry is still valid.
     pub strict: bool,
+    /// Whether one load is for all who ask in this process. Not where no request may wait for what another
+    /// one does, as on Workers: there each loads for itself, and only refreshing is still left to one.
+    pub coalesces: bool,
     /// What happens with an entry in memory of which nobody can say whether it is still valid.
     pub unverified: Unverified,
     /// After so long something stale that is at hand is served, and loading goes on behind.
@@ -54,6 +57,7 @@ impl Default for Policy {
             jitter_percent: 10,
             early_refresh: 1.0,
             strict: false,
+            coalesces: true,
             unverified: Unverified::LoadThenServe,
             soft_timeout: Duration::from_millis(500),
             hard_timeout: Duration::from_secs(5),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::channel::oneshot;
@@ -18,6 +18,13 @@ const REMEMBERED_FOR: Duration = Duration::from_mins(1);
 /// How many may wait for one response; more ask for themselves.
 const MOST_WAITERS: usize = 1024;
 
+/// After so long a lead is taken for lost. On Workers a request may end without a word: what it would have
+/// done is then neither done nor dropped.
+const LOST_AFTER: Duration = Duration::from_mins(1);
+
+/// Every so many leads, those that are lost are looked for.
+const MANY: u64 = 1024;
+
 /// What those who waited are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Landed {
@@ -30,10 +37,25 @@ pub(crate) enum Landed {
 /// The fetches that are under way, by key.
 #[derive(Debug)]
 pub(crate) struct Flights {
-    waiting: Mutex<HashMap<Box<str>, Vec<oneshot::Sender<Landed>>>>,
+    under_way: Mutex<HashMap<Box<str>, Flight>>,
+    /// How many there have been.
+    number: AtomicU64,
     /// Until when, in seconds of the clock, and whose hash: one word each.
     unstorable: Box<[AtomicU64]>,
     hasher: RandomState,
+}
+
+#[derive(Debug)]
+struct Flight {
+    number: u64,
+    since: Monotonic,
+    waiting: Vec<oneshot::Sender<Landed>>,
+}
+
+impl Flight {
+    fn is_lost(&self, now: Monotonic) -> bool {
+        now.since(self.since) >= LOST_AFTER
+    }
 }
 
 pub(crate) enum Role {
@@ -47,12 +69,14 @@ pub(crate) enum Role {
 pub(crate) struct Leader {
     flights: Arc<Flights>,
     key: Box<str>,
+    number: u64,
 }
 
 impl Flights {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
-            waiting: Mutex::default(),
+            under_way: Mutex::default(),
+            number: AtomicU64::new(0),
             unstorable: (0..REMEMBERED).map(|_| AtomicU64::new(0)).collect(),
             hasher: RandomState::new(),
         })
@@ -62,33 +86,54 @@ impl Flights {
         if self.is_unstorable(key, now) {
             return Role::Alone;
         }
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(waiters) = waiting.get_mut(key) {
-            if waiters.len() >= MOST_WAITERS {
+        let mut under_way = self.lock();
+        if let Some(flight) = under_way.get_mut(key) {
+            if flight.waiting.len() >= MOST_WAITERS {
                 return Role::Alone;
             }
             let (tell, told) = oneshot::channel();
-            waiters.push(tell);
+            flight.waiting.push(tell);
             return Role::Wait(told);
         }
-        waiting.insert(key.into(), Vec::new());
-        Role::Lead(Leader {
-            flights: self.clone(),
-            key: key.into(),
-        })
+        Role::Lead(self.begin(&mut under_way, key, now))
     }
 
-    /// The lead, if nobody has it.
-    pub(crate) fn lead(self: &Arc<Self>, key: &str) -> Option<Leader> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.contains_key(key) {
-            return None;
+    /// The lead, if nobody has it, or whoever has is lost.
+    pub(crate) fn lead(self: &Arc<Self>, key: &str, now: Monotonic) -> Option<Leader> {
+        let mut under_way = self.lock();
+        let is_led = under_way
+            .get(key)
+            .is_some_and(|flight| !flight.is_lost(now));
+        (!is_led).then(|| self.begin(&mut under_way, key, now))
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        under_way: &mut HashMap<Box<str>, Flight>,
+        key: &str,
+        now: Monotonic,
+    ) -> Leader {
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        if number.is_multiple_of(MANY) {
+            under_way.retain(|_, flight| !flight.is_lost(now));
         }
-        waiting.insert(key.into(), Vec::new());
-        Some(Leader {
+        let flight = Flight {
+            number,
+            since: now,
+            waiting: Vec::new(),
+        };
+        under_way.insert(key.into(), flight);
+        Leader {
             flights: self.clone(),
             key: key.into(),
-        })
+            number,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Flight>> {
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A response for this key was not to be stored: for a while each asks for itself.
@@ -120,12 +165,15 @@ impl Leader {
     }
 
     fn tell(&self, landed: Landed) {
-        let waiting = &self.flights.waiting;
-        let waiters = waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.key);
-        for waiter in waiters.into_iter().flatten() {
+        let mut under_way = self.flights.lock();
+        let is_own = |flight: &Flight| flight.number == self.number;
+        // Another may have taken the place of one that was taken for lost.
+        if !under_way.get(&self.key).is_some_and(is_own) {
+            return;
+        }
+        let flight = under_way.remove(&self.key);
+        drop(under_way);
+        for waiter in flight.into_iter().flat_map(|flight| flight.waiting) {
             // One who has left need not be told.
             let _ = waiter.send(landed);
         }
@@ -154,7 +202,7 @@ mod tests {
             panic!("the second waits");
         };
         assert!(matches!(flights.enter("/b", START), Role::Lead(_)));
-        assert!(flights.lead("/a").is_none());
+        assert!(flights.lead("/a", START).is_none());
         leader.land(Landed::Stored);
         assert_eq!(told.try_recv(), Ok(Some(Landed::Stored)));
         assert!(matches!(flights.enter("/a", START), Role::Lead(_)));
@@ -163,7 +211,7 @@ mod tests {
     #[test]
     fn a_leader_that_is_gone_releases_the_others() {
         let flights = Flights::new();
-        let leader = flights.lead("/a").expect("nobody leads");
+        let leader = flights.lead("/a", START).expect("nobody leads");
         let Role::Wait(mut told) = flights.enter("/a", START) else {
             panic!("somebody leads");
         };
@@ -175,9 +223,30 @@ mod tests {
     fn nobody_waits_for_what_was_not_stored_lately() {
         let flights = Flights::new();
         flights.note_unstorable("/a", START);
-        let _leader = flights.lead("/a");
+        let _leader = flights.lead("/a", START);
         assert!(matches!(flights.enter("/a", START), Role::Alone));
         let later = START + REMEMBERED_FOR;
         assert!(matches!(flights.enter("/a", later), Role::Wait(_)));
+    }
+
+    #[test]
+    fn a_lead_that_nothing_is_heard_of_is_given_to_another() {
+        let flights = Flights::new();
+        let lost = flights.lead("/a", START).expect("nobody leads");
+        let soon = START + LOST_AFTER / 2;
+        assert!(flights.lead("/a", soon).is_none());
+        let later = START + LOST_AFTER;
+        let _leads = flights.lead("/a", later).expect("who led is lost");
+        // It comes back, and ends nothing but itself.
+        lost.land(Landed::Stored);
+        assert!(flights.lead("/a", later).is_none());
+        // The lost are forgotten, also where nobody asks for them again.
+        for number in 0..10 {
+            std::mem::forget(flights.lead(&format!("/{number}"), START));
+        }
+        for _ in 0..MANY {
+            drop(flights.lead("/z", later));
+        }
+        assert_eq!(flights.lock().len(), 1);
     }
 }

@@ -122,7 +122,7 @@ impl<P: Platform> Proxy<P> {
                     return inner.answer(answer, slot.as_deref(), None);
                 }
                 Decision::ServeStale { answer, revalidate } => {
-                    if let Some(leader) = inner.flights.lead(key) {
+                    if let Some(leader) = inner.flights.lead(key, inner.platform.now()) {
                         let exchange = inner.exchange(parts, client, chain);
                         inner.refresh(exchange, revalidate, leader);
                     }

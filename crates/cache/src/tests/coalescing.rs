@@ -26,6 +26,38 @@ fn ten_thousand_concurrent_gets_of_a_cold_key_are_one_load() {
 }
 
 #[test]
+fn where_nobody_may_wait_for_another_each_loads_for_itself_and_one_refreshes() {
+    let bed = Bed::new();
+    let policy = Policy {
+        coalesces: false,
+        ..policy()
+    };
+    let (peer, origin) = (bed.alone(policy), bed.origin("one"));
+    origin.takes(ms(10));
+    let ask = || bed.begin(peer.get("page/1", &origin));
+    let readers: Vec<_> = (0..10).map(|_| ask()).collect();
+    bed.settle();
+    assert_eq!((origin.loads(), peer.cache.in_flight()), (10, 0));
+    bed.advance(ms(10));
+    for reader in readers {
+        assert_eq!(served(reader.output()).0, "one");
+    }
+    // It is stale, and renewed behind: by one, as long as that takes.
+    bed.advance(secs(31));
+    origin.set("two");
+    for _ in 0..10 {
+        let reader = ask();
+        bed.settle();
+        assert_eq!(served(reader.output()).0, "one");
+    }
+    assert_eq!((origin.loads(), peer.cache.in_flight()), (11, 0));
+    bed.advance(ms(10));
+    let reader = ask();
+    bed.settle();
+    assert_eq!(served(reader.output()).0, "two");
+}
+
+#[test]
 fn threads_that_ask_at_once_load_each_key_once() {
     const KEYS: usize = 300;
     let bed = Bed::new();

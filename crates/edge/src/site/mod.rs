@@ -20,8 +20,11 @@ use http::header::{
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
 use pitchey_api::edge::{KEY, Routes, STAMP, read_as_of};
-use pitchey_cache::{AsOf, Backplane, Cache, Memory, Node, Policy, Shared};
+use pitchey_cache::{
+    AsOf, Backplane, Cache, Memory, NoShared, Node, NodeConfig, Policy, SHARED_BREAKER, Shared,
+};
 use pitchey_http_cache::{Decision, Options, Request as Asked, SharedCache, Timestamp};
+use pitchey_resilience::Breaker;
 use pitchey_runtime::uuid_v7;
 
 use crate::body::Body;
@@ -40,7 +43,10 @@ const MAX_ID: usize = 64;
 const MAX_TARGET: usize = 4096;
 
 /// Cookies that mean something to the origin; others are nobody's business.
-const COOKIES: [&str; 2] = ["__Host-session", "__Host-position"];
+const COOKIES: [&str; 2] = ["__Host-session", POSITION];
+
+/// The cookie of one who has changed something a moment ago.
+const POSITION: &str = "__Host-position";
 
 /// How long the answer to a change waits until this node has heard of its invalidations. If it has not by
 /// then, what is older is not served until it has.
@@ -78,6 +84,8 @@ struct Inner<P: Platform, M, S> {
     routes: Routes,
     plain: SharedCache,
     settings: SiteSettings,
+    /// Whether it hears what is invalidated.
+    hears: bool,
 }
 
 impl<P: Platform, M, S> Clone for Site<P, M, S> {
@@ -101,8 +109,20 @@ struct Coming {
 impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
     /// An edge on this platform, with a memory for pages, as a node of this backplane.
     pub fn new(platform: P, backplane: Backplane<S, P>, memory: M, settings: SiteSettings) -> Self {
+        let policies = read::policies(settings.patience);
+        Self::with(platform, backplane, memory, settings, policies, true)
+    }
+
+    fn with(
+        platform: P,
+        backplane: Backplane<S, P>,
+        memory: M,
+        settings: SiteSettings,
+        policies: Vec<(&'static str, Policy)>,
+        hears: bool,
+    ) -> Self {
         let node = backplane.node().clone();
-        let answers = Cache::new(backplane, memory, read::policies(settings.patience));
+        let answers = Cache::new(backplane, memory, policies);
         Self {
             inner: Arc::new(Inner {
                 platform,
@@ -111,6 +131,7 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
                 routes: Routes::new(),
                 plain: SharedCache::new(Options::default()),
                 settings,
+                hears,
             }),
         }
     }
@@ -191,6 +212,22 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
     }
 }
 
+impl<P: Platform, M: Memory<Page>> Site<P, M, NoShared> {
+    /// An edge that hears nothing of what is invalidated: what it keeps is served until the origin was last
+    /// asked for it so long ago, and no longer. Whoever has changed something a moment ago is not answered
+    /// from it. No request waits for what another one asks.
+    pub fn unheard(platform: P, bound: Duration, memory: M, settings: SiteSettings) -> Self {
+        let node = Arc::new(Node::new(NodeConfig {
+            silence: bound,
+            ..NodeConfig::default()
+        }));
+        let breaker = Breaker::new(SHARED_BREAKER);
+        let backplane = Backplane::new(node, NoShared, platform.clone(), breaker);
+        let policies = read::unheard_policies(bound, settings.patience);
+        Self::with(platform, backplane, memory, settings, policies, false)
+    }
+}
+
 /// Whether a read asks for nothing that only the origin can answer.
 fn is_simple(headers: &HeaderMap) -> bool {
     [
@@ -201,6 +238,19 @@ fn is_simple(headers: &HeaderMap) -> bool {
     ]
     .iter()
     .all(|name| !headers.contains_key(name))
+}
+
+/// Whether somebody asks who has changed something a moment ago.
+fn has_changed_something(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(COOKIE).iter();
+    lines.any(|line| {
+        let mut pairs = line.as_bytes().split(|byte| *byte == b';');
+        pairs.any(|pair| {
+            let pair = pair.trim_ascii_start();
+            let value = pair.strip_prefix(POSITION.as_bytes());
+            value.is_some_and(|value| value.starts_with(b"="))
+        })
+    })
 }
 
 /// Leaves the cookies that mean something to the origin.
@@ -300,6 +350,9 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
     /// Before a change is acknowledged: this node has heard of its invalidations, or serves nothing that
     /// is older until it has.
     async fn settle_change(&self, told: Option<AsOf>, status: StatusCode) {
+        if !self.hears {
+            return;
+        }
         let Some(as_of) = told else {
             // The origin could not say what there is to be heard of.
             if status.is_success() {

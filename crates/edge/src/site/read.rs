@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri};
@@ -16,7 +16,7 @@ use pitchey_api::edge::{
 use pitchey_cache::{GetError, Kind, Load, Loaded, Memory, Node, Policy, Shared, Source, Vintage};
 
 use super::page::{Failure, Page};
-use super::{Inner, X_REQUEST_ID, policy, told};
+use super::{Inner, X_REQUEST_ID, has_changed_something, policy, told};
 use crate::body::Body;
 use crate::fields::{self, Introduction};
 use crate::platform::{FetchError, Platform};
@@ -35,6 +35,20 @@ pub(super) fn policies(patience: Duration) -> Vec<(&'static str, Policy)> {
     kinds
         .map(|kind| (kind.name(), policy(times(kind), patience)))
         .collect()
+}
+
+/// The same for an edge that hears nothing: whatever is kept is renewed behind an answer before it may not
+/// be served any more, and nobody waits for another.
+pub(super) fn unheard_policies(bound: Duration, patience: Duration) -> Vec<(&'static str, Policy)> {
+    let mut policies = policies(patience);
+    for (_, policy) in &mut policies {
+        policy.coalesces = false;
+        policy.fresh = policy.fresh.min(bound * 4 / 5);
+        policy.memory = policy.fresh;
+        policy.negative = policy.negative.min(policy.fresh);
+        policy.stale_while_revalidate = policy.stale_while_revalidate.min(bound / 5);
+    }
+    policies
 }
 
 fn place(kind: ResponseKind) -> Kind {
@@ -56,7 +70,14 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
         // What is coded otherwise is another answer.
         let key = [kept.kind.name(), ":", &kept.target, "|", coding].concat();
         let mut own = None;
-        let outcome = match self.answers.hit(kind, &key) {
+        // What hears nothing cannot know whether it keeps what is older than that change.
+        let asks_anew = !self.hears && has_changed_something(asked);
+        let kept_here = if asks_anew {
+            None
+        } else {
+            self.answers.hit(kind, &key)
+        };
+        let outcome = match kept_here {
             Some(answer) => Ok(answer),
             None => {
                 let Some(target) = self.target(&kept.target) else {
@@ -65,6 +86,7 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
                 let source = Origin {
                     platform: self.platform.clone(),
                     node: self.node.clone(),
+                    hears: self.hears,
                     secret: self.settings.secret.clone(),
                     largest_body: self.settings.largest_body,
                     introduction,
@@ -73,6 +95,9 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
                     target,
                     kept,
                 };
+                if asks_anew {
+                    return self.ask_anew(method, asked, source).await;
+                }
                 let asks_for_itself = source.clone();
                 let outcome = Box::pin(self.answers.get_missed(kind, &key, source)).await;
                 if refuses_another(&outcome, id) {
@@ -84,13 +109,11 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
         let outcome = match own {
             None => outcome,
             Some(Ok(loaded)) => {
-                let (status, mut headers, body) = loaded.value.answer(method, asked);
-                told::passed(&mut headers, &loaded.value);
-                told::missed(&mut headers, &self.settings.name);
-                let mut response = Response::new(Body::from(body));
-                *response.status_mut() = status;
-                *response.headers_mut() = headers;
-                return response;
+                let tell = |headers: &mut HeaderMap| {
+                    told::passed(headers, &loaded.value);
+                    told::missed(headers, &self.settings.name);
+                };
+                return sent(loaded.value.answer(method, asked), tell);
             }
             Some(Err(failure)) => Err(GetError::Load(failure)),
         };
@@ -104,16 +127,48 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
                 return response;
             }
         };
-        let (status, mut headers, body) = page.answer(method, asked);
-        match &outcome {
-            Ok(answer) => told::kept(&mut headers, name, answer, self.platform.now()),
-            Err(_) => told::missed(&mut headers, name),
-        }
-        let mut response = Response::new(Body::from(body));
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
-        response
+        let tell = |headers: &mut HeaderMap| match &outcome {
+            Ok(answer) => told::kept(headers, name, answer, self.platform.now()),
+            Err(_) => told::missed(headers, name),
+        };
+        sent(page.answer(method, asked), tell)
     }
+
+    /// An answer of the origin to this request alone, whatever is kept.
+    async fn ask_anew(
+        &self,
+        method: &Method,
+        asked: &HeaderMap,
+        source: Origin<P>,
+    ) -> Response<Body<P>> {
+        let name = &self.settings.name;
+        let page = match Box::pin(source.ask()).await {
+            Ok(loaded) => loaded.value,
+            Err(Failure::Answered { page, .. }) => *page,
+            Err(failure) => {
+                let mut response = unanswered(&GetError::Load(failure));
+                told::asked_anew(response.headers_mut(), name);
+                return response;
+            }
+        };
+        let tell = |headers: &mut HeaderMap| {
+            told::passed(headers, &page);
+            told::asked_anew(headers, name);
+        };
+        sent(page.answer(method, asked), tell)
+    }
+}
+
+/// What a page says to one who asks, with what is told about it.
+fn sent<P: Platform>(
+    (status, mut headers, body): (StatusCode, HeaderMap, Bytes),
+    tell: impl FnOnce(&mut HeaderMap),
+) -> Response<Body<P>> {
+    tell(&mut headers);
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
 }
 
 /// Whether this is what the origin said to another client about that client: it asks too often. Many may
@@ -138,6 +193,7 @@ fn unanswered<P: Platform>(error: &GetError<Failure>) -> Response<Body<P>> {
 struct Origin<P> {
     platform: P,
     node: Arc<Node>,
+    hears: bool,
     secret: HeaderValue,
     largest_body: u64,
     introduction: Introduction,
@@ -186,7 +242,11 @@ impl<P: Platform> Origin<P> {
                 return Err(Failure::Silent { timeout: false });
             }
         }
-        let (vintage, tags) = vintage(parts.status, &parts.headers);
+        let (mut vintage, tags) = vintage(parts.status, &parts.headers);
+        if !self.hears && vintage != Vintage::Unknown {
+            // It was valid when it was asked for, which is all that this edge goes by.
+            vintage = Vintage::Present;
+        }
         fields::end_to_end(&mut parts.headers);
         fields::strip_own(&mut parts.headers);
         let page = Page::new(parts.status, parts.headers, body.freeze());

@@ -48,6 +48,11 @@ pub(super) fn passed(headers: &mut HeaderMap, page: &Page) {
     }
 }
 
+/// That nothing was looked up for the sake of the one who asked.
+pub(super) fn asked_anew(headers: &mut HeaderMap, name: &str) {
+    tell(headers, "BYPASS", &format!("{name}; fwd=request"));
+}
+
 /// That nothing could be served.
 pub(super) fn missed(headers: &mut HeaderMap, name: &str) {
     tell(headers, "MISS", &format!("{name}; fwd=miss"));

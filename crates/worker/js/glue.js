@@ -1,0 +1,206 @@
+// What the module asks of JavaScript. Fields go over in one text, a line for each name and each value: no
+// name and no value has a line break in it.
+
+export function flattened(headers) {
+  let text = "";
+  for (const [name, value] of headers) text += `${name}\n${value}\n`;
+  return text;
+}
+
+function headers(text) {
+  const lines = text.split("\n");
+  const made = new Headers();
+  for (let at = 0; at + 1 < lines.length; at += 2) made.append(lines[at], lines[at + 1]);
+  return made;
+}
+
+// A module that has panicked, or that an error has gone through, is in no state to go on. Whoever waits for
+// it is told so, and the next request begins with a new one.
+class Life {
+  configured = false;
+  ended = false;
+  #waiting = new Set();
+
+  // What `work` promises, or the end of the module that it is done by.
+  guard(work) {
+    return new Promise((resolve, reject) => {
+      this.#waiting.add(reject);
+      const settled = (settle) => (value) => {
+        this.#waiting.delete(reject);
+        settle(value);
+      };
+      this.run(() => work().then(settled(resolve), settled(reject)));
+    });
+  }
+
+  // Does something in the module at once.
+  run(work) {
+    try {
+      work();
+    } catch (error) {
+      this.end(error);
+    }
+  }
+
+  end(why) {
+    if (this.ended) return;
+    this.ended = true;
+    console.error(`the edge begins anew: ${why}`);
+    for (const reject of this.#waiting) reject(new Error("the edge has failed"));
+    this.#waiting.clear();
+  }
+}
+
+let life = new Life();
+
+// The life of the module, and a new one if that has ended.
+export function living(renew) {
+  if (life.ended) {
+    renew();
+    life = new Life();
+  }
+  return life;
+}
+
+// The reason is told while there is one: what follows is a trap that says nothing.
+export function panicked(message) {
+  life.end(message);
+}
+
+// The module's own work goes on in microtasks, where nobody else would catch what goes wrong.
+const queue = globalThis.queueMicrotask.bind(globalThis);
+globalThis.queueMicrotask = (work) => {
+  const own = life;
+  queue(() => own.run(work));
+};
+
+// The time in which the origin's answer must begin, and which may pass between two pieces of a body.
+function deadline(patience, late) {
+  let timer;
+  const over = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(late)), patience);
+  });
+  return { over, clear: () => clearTimeout(timer) };
+}
+
+class TooLarge extends Error {}
+
+function bounded(body, limit) {
+  let sent = 0;
+  return body.pipeThrough(
+    new TransformStream({
+      transform(piece, to) {
+        sent += piece.byteLength;
+        if (sent > limit) throw new TooLarge("the body is too large");
+        to.enqueue(piece);
+      },
+    }),
+  );
+}
+
+// Asks the origin. Gives status, fields and body; or 0, why there is none, and what was said about it.
+export async function ask(url, method, fields, body, limit, patience) {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(), patience);
+  try {
+    const response = await fetch(url, {
+      method,
+      headers: headers(fields),
+      body: body && limit !== undefined ? bounded(body, limit) : body,
+      redirect: "manual",
+      signal: controller.signal,
+      // What is coded stays so: it is kept and passed on as it came.
+      encodeResponseBody: "manual",
+      // What is kept is decided here, and not once more on the way to the origin.
+      cf: { cacheTtl: -1 },
+    });
+    return [response.status, flattened(response.headers), response.body];
+  } catch (error) {
+    if (error instanceof TooLarge) return [0, "upload", String(error)];
+    return [0, controller.signal.aborted ? "timeout" : "failed", String(error)];
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+// The body of a response, read piece by piece.
+export class Reader {
+  #reader;
+  #patience;
+
+  constructor(stream, patience) {
+    this.#reader = stream.getReader();
+    this.#patience = patience;
+  }
+
+  // The next piece, or nothing at the end.
+  async next() {
+    const { over, clear } = deadline(this.#patience, "the body has stalled");
+    try {
+      const { done, value } = await Promise.race([this.#reader.read(), over]);
+      return done ? undefined : value;
+    } finally {
+      clear();
+    }
+  }
+
+  leave() {
+    leave(this.#reader);
+  }
+}
+
+// Nobody wants the rest.
+export function leave(stream) {
+  stream.cancel().catch(() => {});
+}
+
+export function respond(status, fields, body) {
+  return new Response(body, { status, headers: headers(fields), encodeBody: "manual" });
+}
+
+// A body that comes out of the module piece by piece; `length` if that is known.
+export function streamed(source, length) {
+  const own = life;
+  const pieces = new ReadableStream(
+    {
+      async pull(to) {
+        if (own.ended) throw new Error("the edge has failed");
+        const piece = await own.guard(() => source.pull());
+        if (piece === undefined) to.close();
+        else to.enqueue(piece);
+      },
+      cancel() {
+        if (!own.ended) source.stop();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  if (length === undefined) return pieces;
+  const fixed = new FixedLengthStream(length);
+  // Whoever reads the other end is told of an error there.
+  pieces.pipeTo(fixed.writable).catch(() => {});
+  return fixed.readable;
+}
+
+// A wait that can be left.
+export class Wait {
+  #timer;
+
+  constructor(ms) {
+    this.over = new Promise((resolve) => {
+      this.#timer = setTimeout(resolve, ms);
+    });
+  }
+
+  leave() {
+    clearTimeout(this.#timer);
+  }
+}
+
+export function random(bytes) {
+  crypto.getRandomValues(bytes);
+}
+
+export function log(text) {
+  console.error(text);
+}

@@ -1,0 +1,210 @@
+//! The way in: a request of JavaScript becomes one of `http`, and the answer goes back.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode, Uri};
+use pitchey_cache::NoShared;
+use pitchey_edge::{
+    Body, Client, Platform as _, Proxy, Settings, Site, SiteSettings, Store as _, refusal,
+};
+use pitchey_http_cache::Options;
+use pitchey_runtime::Random as _;
+use send_wrapper::SendWrapper;
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use crate::body::{Upload, outgoing};
+use crate::config::Config;
+use crate::memory::IsolateMemory;
+use crate::platform::{Workers, length};
+use crate::scope::Scope;
+use crate::{fields, glue};
+
+const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
+
+/// What is the edge's own lies under this.
+const OWN: &str = "/__edge/";
+
+/// The edge of this isolate.
+struct Edge {
+    mode: Mode,
+    config: Config,
+}
+
+enum Mode {
+    Proxy(Proxy<Workers>),
+    Pitchey(Site<Workers, IsolateMemory, NoShared>),
+}
+
+thread_local! {
+    static EDGE: RefCell<Option<Rc<Edge>>> = const { RefCell::new(None) };
+}
+
+/// Makes the edge that the variables ask for, a JSON object. What is wrong with them is logged, and every
+/// request answered with an error.
+#[wasm_bindgen]
+pub fn configure(variables: &str) {
+    std::panic::set_hook(Box::new(|info| glue::panicked(&info.to_string())));
+    match Config::parse(variables) {
+        Ok(config) => EDGE.set(Some(Rc::new(Edge::new(config)))),
+        Err(problems) => glue::log(&format!("the configuration is wrong: {problems}")),
+    }
+}
+
+impl Edge {
+    fn new(config: Config) -> Self {
+        let platform = Workers::new(&config);
+        let (origin, name) = (config.origin.clone(), "pitchey-edge".to_owned());
+        let patience = Duration::from_millis(config.response_timeout_ms.into());
+        let mode = if let Some(pitchey) = &config.pitchey {
+            let settings = SiteSettings {
+                origin,
+                name,
+                secret: pitchey.secret.clone(),
+                largest_body: config.largest_body_kib << 10,
+                patience,
+            };
+            let bound = Duration::from_millis(pitchey.bound_ms.into());
+            let memory = IsolateMemory::new(config.memory_bytes());
+            Mode::Pitchey(Site::unheard(platform, bound, memory, settings))
+        } else {
+            let options = Options {
+                seed: platform.next_u64(),
+                ..Options::default()
+            };
+            let settings = Settings {
+                origin,
+                name,
+                options,
+                patience,
+            };
+            Mode::Proxy(Proxy::new(platform, settings))
+        };
+        Self { mode, config }
+    }
+}
+
+/// Answers a request, whose fields are a text.
+///
+/// # Errors
+///
+/// JavaScript takes no response for it.
+#[wasm_bindgen]
+pub async fn answer(
+    method: String,
+    url: String,
+    fields: String,
+    body: Option<glue::Stream>,
+    context: glue::Context,
+) -> Result<glue::Response, JsValue> {
+    let scope = Scope::new(context);
+    let method = Method::from_bytes(method.as_bytes()).unwrap_or_default();
+    let is_head = method == Method::HEAD;
+    let response = match EDGE.with_borrow(Clone::clone) {
+        Some(edge) => {
+            let answering = handle(&edge, method, &url, &fields, body);
+            scope.clone().scoped(answering).await
+        }
+        None => {
+            let text = "The edge is not configured as it must be.";
+            refusal(StatusCode::INTERNAL_SERVER_ERROR, text)
+        }
+    };
+    let (parts, body) = response.into_parts();
+    let without_body = is_head || matches!(parts.status.as_u16(), 204 | 205 | 304);
+    let body = if without_body {
+        scope.within(|| drop(body));
+        JsValue::NULL
+    } else {
+        outgoing(body, &scope)
+    };
+    glue::respond(parts.status.as_u16(), &fields::write(&parts.headers), &body)
+}
+
+async fn handle(
+    edge: &Edge,
+    method: Method,
+    url: &str,
+    fields: &str,
+    body: Option<glue::Stream>,
+) -> Response<Body<Workers>> {
+    let Edge { mode, config } = edge;
+    let Ok(uri) = path_and_query(url).parse::<Uri>() else {
+        return refusal(StatusCode::BAD_REQUEST, "This is no address.");
+    };
+    if uri.path().starts_with(OWN) {
+        return own(uri.path(), mode);
+    }
+    if fields.len() > config.max_header_bytes {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return refusal(status, "The header of the request is too large.");
+    }
+    let mut headers = fields::read(fields);
+    let client = Client {
+        address: headers
+            .get(CF_CONNECTING_IP)
+            .and_then(|address| address.to_str().ok()?.parse().ok()),
+        trusted: false,
+    };
+    of_the_platform(&mut headers);
+    let declared = length(&headers);
+    if declared.is_some_and(|length| length > config.max_body_bytes) {
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        return refusal(status, "The body of the request is too large.");
+    }
+    let upload = Upload {
+        stream: SendWrapper::new(body),
+        limit: declared.is_none().then_some(config.max_body_bytes),
+    };
+    let mut asked = Request::new(upload);
+    *asked.method_mut() = method;
+    *asked.uri_mut() = uri;
+    *asked.headers_mut() = headers;
+    match mode {
+        Mode::Proxy(proxy) => proxy.handle(asked, client).await,
+        Mode::Pitchey(site) => site.handle(asked, client).await,
+    }
+}
+
+/// The path and the query of an absolute URL.
+fn path_and_query(url: &str) -> &str {
+    let authority = url.find("://").map_or(0, |at| at + 3);
+    let path = url[authority..].find('/');
+    let path = path.map_or("/", |at| &url[authority + at..]);
+    path.split('#').next().unwrap_or_default()
+}
+
+/// Takes out what Cloudflare says of the request: it is other for each, and no business of the origin's.
+fn of_the_platform(headers: &mut HeaderMap) {
+    let names: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("cf-"))
+        .cloned()
+        .collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+/// What the edge says of itself.
+fn own(path: &str, mode: &Mode) -> Response<Body<Workers>> {
+    if path != "/__edge/health" {
+        return refusal(StatusCode::NOT_FOUND, "The edge has nothing there.");
+    }
+    let (entries, bytes) = match mode {
+        Mode::Proxy(proxy) => proxy.platform().store().size(),
+        Mode::Pitchey(site) => site.size(),
+    };
+    let health = serde_json::json!({
+        "status": "ok", "entries": entries, "bytes": bytes, "attached": null,
+    });
+    let mut response = Response::new(Body::from(Bytes::from(health.to_string())));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

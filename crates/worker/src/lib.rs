@@ -1,0 +1,26 @@
+//! The edge on Cloudflare Workers: the bindings of the platform as the ports of `crates/edge`.
+//!
+//! What is not about JavaScript ([`config`], [`memory`]) builds everywhere and is tested natively; the rest
+//! exists in WebAssembly alone. `js/index.mjs` is the module that Workers start; it calls `answer`.
+//!
+//! JavaScript is crossed seldom: a request comes in one call, its fields as one text, and what goes out goes
+//! in one call.
+
+pub mod config;
+pub mod memory;
+
+#[cfg(target_arch = "wasm32")]
+mod answer;
+#[cfg(target_arch = "wasm32")]
+mod body;
+#[cfg(target_arch = "wasm32")]
+mod fields;
+#[cfg(target_arch = "wasm32")]
+mod glue;
+#[cfg(target_arch = "wasm32")]
+mod platform;
+#[cfg(target_arch = "wasm32")]
+mod scope;
+
+#[cfg(target_arch = "wasm32")]
+pub use answer::{answer, configure};

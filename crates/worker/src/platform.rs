@@ -1,0 +1,172 @@
+//! The platform of the edge on Workers.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Request, Response, StatusCode};
+use js_sys::Array;
+use pitchey_edge::{FetchError, Platform};
+use pitchey_runtime::{Clock, Monotonic, Random, Spawn, Timer};
+use send_wrapper::SendWrapper;
+use time::OffsetDateTime;
+use wasm_bindgen::JsCast as _;
+use wasm_bindgen_futures::JsFuture;
+
+use crate::body::{Download, Upload, said};
+use crate::config::Config;
+use crate::memory::IsolateStore;
+use crate::scope::Scope;
+use crate::{fields, glue};
+
+/// The platform. Clones share everything.
+#[derive(Clone)]
+pub(crate) struct Workers(Arc<Parts>);
+
+struct Parts {
+    store: IsolateStore,
+    response_timeout_ms: u32,
+    stall_timeout_ms: u32,
+    /// The latest time that was told, in milliseconds: the clock may be set back.
+    latest: AtomicU64,
+}
+
+impl Workers {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self(Arc::new(Parts {
+            store: IsolateStore::new(config.memory_bytes(), config.largest_body_kib << 10),
+            response_timeout_ms: config.response_timeout_ms,
+            stall_timeout_ms: config.stall_timeout_ms,
+            latest: AtomicU64::new(0),
+        }))
+    }
+}
+
+/// Milliseconds since 1970. The time stands still between two waits.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a whole number of milliseconds after 1970"
+)]
+fn milliseconds() -> u64 {
+    js_sys::Date::now() as u64
+}
+
+impl Clock for Workers {
+    fn now(&self) -> Monotonic {
+        let now = milliseconds();
+        let latest = self.0.latest.fetch_max(now, Ordering::Relaxed);
+        Monotonic::from_start(Duration::from_millis(latest.max(now)))
+    }
+
+    fn wall(&self) -> OffsetDateTime {
+        OffsetDateTime::UNIX_EPOCH + Duration::from_millis(milliseconds())
+    }
+}
+
+impl Timer for Workers {
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + 'static {
+        let wait = glue::Wait::new(duration.as_secs_f64() * 1000.0);
+        SendWrapper::new(Sleep {
+            over: JsFuture::from(wait.over()),
+            wait,
+        })
+    }
+}
+
+/// A wait that ends when nobody waits.
+struct Sleep {
+    over: JsFuture,
+    wait: glue::Wait,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.over).poll(context).map(|_| ())
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.wait.leave();
+    }
+}
+
+impl Random for Workers {
+    fn fill(&self, bytes: &mut [u8]) {
+        glue::random(bytes);
+    }
+}
+
+impl Spawn for Workers {
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        // All work is some request's.
+        if let Some(scope) = Scope::current() {
+            scope.behind(work);
+        }
+    }
+}
+
+impl Platform for Workers {
+    type Upload = Upload;
+    type Download = Download;
+    type Store = IsolateStore;
+
+    /// What one request waits for cannot come from another.
+    const COALESCES: bool = false;
+
+    async fn fetch(&self, request: Request<Upload>) -> Result<Response<Download>, FetchError> {
+        let (parts, upload) = request.into_parts();
+        #[expect(clippy::cast_precision_loss, reason = "no body is as long")]
+        let limit = upload.limit.map(|limit| limit as f64);
+        let asking = SendWrapper::new(JsFuture::from(glue::ask(
+            &parts.uri.to_string(),
+            parts.method.as_str(),
+            &fields::write(&parts.headers),
+            upload.stream.take(),
+            limit,
+            self.0.response_timeout_ms,
+        )));
+        let told = asking.await;
+        let told = told.map_err(|error| FetchError::Failed(said(&error).into()))?;
+        let told: Array = told.unchecked_into();
+        let status = told.get(0).as_f64().unwrap_or_default();
+        if status == 0.0 {
+            let text = said(&told.get(2));
+            return Err(match told.get(1).as_string().as_deref() {
+                Some("timeout") => FetchError::Timeout,
+                Some("upload") => FetchError::Upload(text.into()),
+                _ => FetchError::Failed(text.into()),
+            });
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "JavaScript's statuses are small whole numbers"
+        )]
+        let status = StatusCode::from_u16(status as u16)
+            .map_err(|error| FetchError::Failed(error.into()))?;
+        let headers = fields::read(&told.get(1).as_string().unwrap_or_default());
+        let stream = told.get(2);
+        let stream = (!stream.is_null()).then(|| stream.unchecked_into());
+        let download = Download::new(stream, length(&headers), self.0.stall_timeout_ms);
+        let mut response = Response::new(download);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        Ok(response)
+    }
+
+    fn store(&self) -> &IsolateStore {
+        &self.0.store
+    }
+}
+
+/// How long a message says that its body is.
+pub(crate) fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}

@@ -1,0 +1,42 @@
+# The edge in workerd alone, as tests, benchmarks and `cargo xtask worker dev` run it: the modules come from
+# the directory that `--import-path` names, the variables from the environment, where they begin with WORKER_.
+
+using Workerd = import "/workerd/workerd.capnp";
+
+const config :Workerd.Config = (
+  services = [
+    (name = "edge", worker = .edge),
+    (name = "internet", network = (
+      allow = ["public", "private"],
+      tlsOptions = (trustBrowserCas = true)
+    ))
+  ],
+  sockets = [
+    (name = "http", address = "127.0.0.1:8787", service = "edge", http = (
+      # As Cloudflare tells the client's address. Here everybody is on this machine.
+      injectRequestHeaders = [(name = "cf-connecting-ip", value = "127.0.0.1")]
+    ))
+  ]
+);
+
+const edge :Workerd.Worker = (
+  # As in wrangler.toml.
+  compatibilityDate = "2026-04-01",
+  modules = [
+    (name = "index.mjs", esModule = embed "/index.mjs"),
+    (name = "glue.js", esModule = embed "/glue.js"),
+    (name = "pitchey_worker.js", esModule = embed "/pitchey_worker.js"),
+    (name = "pitchey_worker_bg.wasm", wasm = embed "/pitchey_worker_bg.wasm")
+  ],
+  bindings = [
+    (name = "ORIGIN__URL", fromEnvironment = "WORKER_ORIGIN__URL"),
+    (name = "ORIGIN__RESPONSE_TIMEOUT_MS", fromEnvironment = "WORKER_ORIGIN__RESPONSE_TIMEOUT_MS"),
+    (name = "ORIGIN__STALL_TIMEOUT_MS", fromEnvironment = "WORKER_ORIGIN__STALL_TIMEOUT_MS"),
+    (name = "PITCHEY__SECRET", fromEnvironment = "WORKER_PITCHEY__SECRET"),
+    (name = "PITCHEY__BOUND_MS", fromEnvironment = "WORKER_PITCHEY__BOUND_MS"),
+    (name = "STORE__MEMORY_MIB", fromEnvironment = "WORKER_STORE__MEMORY_MIB"),
+    (name = "STORE__LARGEST_BODY_KIB", fromEnvironment = "WORKER_STORE__LARGEST_BODY_KIB"),
+    (name = "HTTP__MAX_BODY_BYTES", fromEnvironment = "WORKER_HTTP__MAX_BODY_BYTES"),
+    (name = "HTTP__MAX_HEADER_BYTES", fromEnvironment = "WORKER_HTTP__MAX_HEADER_BYTES")
+  ]
+);

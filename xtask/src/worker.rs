@@ -1,0 +1,246 @@
+//! `cargo xtask worker`: builds the edge for Workers, says how large it is, and runs it in workerd.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::Subcommand;
+
+use crate::workspace::Workspace;
+use crate::{setup, steps, wasm};
+
+/// The module as cargo names it, and as it is called beside its JavaScript.
+const MODULE: &str = "pitchey_worker.wasm";
+const BOUND: &str = "pitchey_worker_bg.wasm";
+
+/// What stands beside the module as it is.
+const SCRIPTS: [&str; 2] = ["index.mjs", "glue.js"];
+
+/// What Workers run of WebAssembly, beside its first version, and rustc makes use of.
+const PROPOSALS: [&str; 6] = [
+    "--enable-bulk-memory",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+];
+
+/// Where it is deployed to.
+const ENVIRONMENTS: [&str; 2] = ["staging", "production"];
+
+/// What is done with the worker.
+#[derive(Subcommand)]
+pub(crate) enum Action {
+    /// Build what is deployed into deploy/edge/dist; fail if it is too large.
+    Build,
+    /// Say how large it is.
+    Size,
+    /// Build it and run it in workerd, in front of an origin.
+    Dev {
+        /// The origin: scheme, host and port.
+        #[arg(long)]
+        origin: String,
+        /// Where requests are taken.
+        #[arg(long, default_value = "127.0.0.1:8787")]
+        listen: String,
+    },
+}
+
+/// The command.
+pub(crate) fn run(workspace: &Workspace, action: &Action) -> Result<()> {
+    match action {
+        Action::Build => {
+            build(workspace)?;
+            size(workspace)
+        }
+        Action::Size => size(workspace),
+        Action::Dev { origin, listen } => dev(workspace, origin, listen),
+    }
+}
+
+/// The directory with what it is deployed by.
+fn home(workspace: &Workspace) -> PathBuf {
+    workspace.root.join("deploy/edge")
+}
+
+/// The directory with what is deployed.
+pub(crate) fn dist(workspace: &Workspace) -> PathBuf {
+    home(workspace).join("dist")
+}
+
+/// Why it cannot be built or run here, if it cannot.
+pub(crate) fn missing() -> Option<&'static str> {
+    if !wasm::is_available() {
+        Some("the target wasm32-unknown-unknown is not installed")
+    } else if !setup::is_installed("npm") {
+        Some("npm is not installed")
+    } else {
+        None
+    }
+}
+
+/// Compiles it, makes JavaScript's side of it, and makes it small.
+pub(crate) fn build(workspace: &Workspace) -> Result<()> {
+    ensure!(
+        wasm::is_available(),
+        "the target is needed: rustup target add {}",
+        wasm::TARGET
+    );
+    let package = ["build", "--quiet", "-p", "pitchey-worker"];
+    let bindgen = ["--features", "bindgen", "--bin", "bindgen"];
+    steps::run(workspace.cargo(&package).args(bindgen))?;
+    let module = ["--lib", "--profile", "worker", "--target", wasm::TARGET];
+    steps::run(workspace.cargo(&package).args(module))?;
+
+    let compiled = workspace.target.join(wasm::TARGET).join("worker");
+    let compiled = compiled.join(MODULE);
+    let directory = dist(workspace);
+    let scripts = workspace.root.join("crates/worker/js");
+    let mut sources = vec![compiled.clone()];
+    sources.extend(SCRIPTS.iter().map(|name| scripts.join(name)));
+    // Written last.
+    let done = directory.join("done");
+    if is_newer(&done, &sources) {
+        return Ok(());
+    }
+    fs::create_dir_all(&directory)?;
+    steps::run(workspace.program("bindgen").arg(&compiled).arg(&directory))?;
+    for name in SCRIPTS {
+        fs::copy(scripts.join(name), directory.join(name))
+            .with_context(|| format!("cannot copy {name}"))?;
+    }
+    shrink(workspace, &directory.join(BOUND))?;
+    fs::write(done, "")?;
+    Ok(())
+}
+
+/// Whether a file is there and was written after all of these.
+fn is_newer(file: &Path, sources: &[PathBuf]) -> bool {
+    let changed = |file: &Path| fs::metadata(file).and_then(|metadata| metadata.modified());
+    changed(file).is_ok_and(|made| {
+        let mut sources = sources.iter().map(|source| changed(source));
+        sources.all(|source| source.is_ok_and(|source| source <= made))
+    })
+}
+
+/// Runs `wasm-opt` over a module, where npm can bring it.
+fn shrink(workspace: &Workspace, module: &Path) -> Result<()> {
+    if !setup::is_installed("npm") {
+        eprintln!("skipped: wasm-opt, because npm is not installed; the module stays larger");
+        return Ok(());
+    }
+    let modules = install(workspace)?;
+    let mut command = Command::new(modules.join(".bin/wasm-opt"));
+    command
+        .arg("-Os")
+        .args(PROPOSALS)
+        .arg(module)
+        .arg("-o")
+        .arg(module);
+    steps::run(&mut command)
+}
+
+/// Installs what the lock file of deploy/edge names, unless that has been done; the directory it is in.
+pub(crate) fn install(workspace: &Workspace) -> Result<PathBuf> {
+    let home = home(workspace);
+    let modules = home.join("node_modules");
+    // npm writes this last.
+    let done = modules.join(".package-lock.json");
+    if !is_newer(&done, &[home.join("package-lock.json")]) {
+        let mut command = Command::new("npm");
+        command.args([
+            "ci",
+            "--ignore-scripts",
+            "--prefer-offline",
+            "--no-audit",
+            "--no-fund",
+        ]);
+        steps::run(command.current_dir(&home))
+            .context("`npm` is needed, and `node` of version 20 or later")?;
+    }
+    Ok(modules)
+}
+
+/// The program that runs Workers on this machine.
+pub(crate) fn workerd(workspace: &Workspace) -> Result<PathBuf> {
+    let packages = install(workspace)?.join("@cloudflare");
+    for package in fs::read_dir(&packages)? {
+        let program = package?.path().join("bin/workerd");
+        if program.is_file() {
+            return Ok(program);
+        }
+    }
+    bail!("npm has brought no workerd for this machine")
+}
+
+/// Says how large what is built is, and fails if that is too much.
+fn size(workspace: &Workspace) -> Result<()> {
+    let directory = dist(workspace);
+    ensure!(
+        directory.join(BOUND).is_file(),
+        "nothing is built: cargo xtask worker build"
+    );
+    if !setup::is_installed("node") {
+        let bytes = fs::metadata(directory.join(BOUND))?.len();
+        println!("{BOUND}: {bytes} bytes");
+        eprintln!("skipped: the compressed size, because node is not installed");
+        return Ok(());
+    }
+    let script = home(workspace).join("scripts/size.mjs");
+    steps::run(Command::new("node").arg(script).arg(directory))
+}
+
+/// Builds it and checks its size and what it is deployed by, where npm is.
+pub(crate) fn check(workspace: &Workspace) -> Result<()> {
+    build(workspace)?;
+    size(workspace)?;
+    let wrangler = install(workspace)?.join(".bin/wrangler");
+    for environment in ENVIRONMENTS {
+        let mut command = Command::new(&wrangler);
+        command
+            .args(["deploy", "--dry-run", "--env", environment])
+            .current_dir(home(workspace))
+            .env("WRANGLER_SEND_METRICS", "false")
+            .env("CI", "1");
+        steps::run_quietly(environment, &mut command)?;
+    }
+    Ok(())
+}
+
+/// Runs it in workerd until it is stopped.
+fn dev(workspace: &Workspace, origin: &str, listen: &str) -> Result<()> {
+    build(workspace)?;
+    let mut command = Command::new(workerd(workspace)?);
+    command
+        .arg("serve")
+        .arg(home(workspace).join("workerd.capnp"))
+        .arg(format!("--socket-addr=http={listen}"))
+        .arg("--import-path")
+        .arg(dist(workspace))
+        .env("WORKER_ORIGIN__URL", origin);
+    eprintln!("the edge on workerd: http://{listen} in front of {origin}");
+    steps::run(&mut command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, SystemTime};
+
+    #[test]
+    fn a_file_is_newer_than_what_was_written_before_it() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let [old, new, none] = ["old", "new", "none"].map(|name| directory.path().join(name));
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        for (file, seconds) in [(&old, 1_000), (&new, 2_000)] {
+            let file = fs::File::create(file).expect("writable");
+            file.set_modified(at(seconds)).expect("it is ours");
+        }
+        let old = [old];
+        assert!(is_newer(&new, &old));
+        assert!(!is_newer(&old[0], std::slice::from_ref(&new)));
+        assert!(!is_newer(&none, &old) && !is_newer(&new, &[none]));
+    }
+}
