@@ -80,7 +80,7 @@ pub(crate) fn kept_routes() -> impl Iterator<Item = &'static str> {
 }
 
 /// The routes whose answers are kept. Those without a parameter come first, as they are matched first.
-const KEPT: [(&str, ResponseKind); 7] = [
+pub(crate) const KEPT: [(&str, ResponseKind); 7] = [
     ("/api/pitches", ResponseKind::PitchList),
     ("/api/pitches/trending", ResponseKind::PitchList),
     ("/api/pitches/new", ResponseKind::PitchList),

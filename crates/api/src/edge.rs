@@ -44,6 +44,13 @@ pub const TAGS: HeaderName = HeaderName::from_static("pitchey-edge-tags");
 /// The fewest bytes of a secret.
 pub const MIN_SECRET: usize = 32;
 
+/// All codings of answers, as [`coding`] names them.
+pub const CODINGS: [&str; 3] = [
+    Coding::Identity.name(),
+    Coding::Gzip.name(),
+    Coding::Brotli.name(),
+];
+
 /// A moment between two invalidations, as a field says it.
 pub fn write_as_of(as_of: AsOf) -> HeaderValue {
     HeaderValue::try_from(format!("{}.{}", as_of.epoch, as_of.seq))
@@ -232,6 +239,27 @@ impl Routes {
         Ok(Some(Kept { kind, target, tags }))
     }
 
+    /// The routes whose answers are kept: their kind, and the names of their parameters in the query.
+    pub fn table(&self) -> impl Iterator<Item = (&'static str, ResponseKind, &[String])> {
+        let table = self.parameters.iter();
+        table.filter_map(|(route, names)| Some((*route, kept_route(route)?.1, &names[..])))
+    }
+
+    /// The kinds of what may be kept under addresses that begin so.
+    pub fn kinds_under(&self, prefix: &str) -> Vec<ResponseKind> {
+        let routes: Vec<_> = self.table().collect();
+        let may_begin = |route: &str| {
+            let fixed = route.split('{').next().unwrap_or_default();
+            fixed.starts_with(prefix) || prefix.starts_with(fixed)
+        };
+        let is_under = |kind| {
+            let mut routes = routes.iter();
+            routes.any(|(route, of, _)| *of == kind && may_begin(route))
+        };
+        let kinds = ResponseKind::ALL.into_iter();
+        kinds.filter(|kind| is_under(*kind)).collect()
+    }
+
     /// Whether the answer to a request may be stored by anyone.
     pub fn is_public(&self, method: &Method, path: &str) -> bool {
         public_route(path).is_some_and(|route| caching_of(method, route) != Caching::Private)
@@ -308,6 +336,7 @@ fn encode(text: &str, into: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cached::KEPT;
 
     fn target(path: &str, query: &str) -> Option<String> {
         let routes = Routes::new();
@@ -356,6 +385,27 @@ mod tests {
         assert!(routes.is_public(&Method::GET, "/problems/not-found"));
         assert!(!routes.is_public(&Method::GET, "/api/me"));
         assert!(!routes.is_public(&Method::POST, "/api/pitches"));
+    }
+
+    #[test]
+    fn the_kinds_under_a_prefix_are_those_that_can_be() {
+        use ResponseKind::{PitchDetail, PitchList, Search, UserProfile};
+        let routes = Routes::new();
+        assert_eq!(routes.kinds_under("/"), ResponseKind::ALL);
+        assert_eq!(routes.kinds_under("/api/pitches"), [PitchDetail, PitchList]);
+        assert!(
+            routes
+                .kinds_under("/api/pitches/0198")
+                .contains(&PitchDetail)
+        );
+        assert_eq!(routes.kinds_under("/api/search?q=a"), [Search]);
+        assert_eq!(routes.kinds_under("/api/users/an"), [UserProfile]);
+        assert!(routes.kinds_under("/api/me").is_empty());
+        let table: Vec<_> = routes
+            .table()
+            .map(|(route, kind, _)| (route, kind))
+            .collect();
+        assert_eq!(table, KEPT);
     }
 
     #[test]

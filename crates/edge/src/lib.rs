@@ -4,13 +4,16 @@
 //! [`Platform`]. So the same edge runs natively and on Workers.
 //!
 //! [`Proxy`] is a caching reverse proxy for any site, by the rules of HTTP alone. [`Site`] is the edge of
-//! Pitchey, which has its table of routes and hears what is invalidated.
+//! Pitchey, which has its table of routes and hears what is invalidated. [`desk`] is what operators ask of
+//! either.
 
 mod body;
+pub mod desk;
 mod fields;
 mod flights;
 mod platform;
 mod proxy;
+mod purges;
 mod receive;
 mod site;
 mod slot;

@@ -60,6 +60,12 @@ pub trait Store: Send + Sync + 'static {
         change: impl FnOnce(Option<&Arc<Slot>>) -> Option<Arc<Slot>> + Send,
     ) -> impl Future<Output = ()> + Send;
 
+    /// Removes everything under keys that begin so; `false` from a store that cannot walk over its keys.
+    fn remove_prefix(&self, prefix: &str) -> impl Future<Output = bool> + Send {
+        let _ = prefix;
+        std::future::ready(false)
+    }
+
     /// The largest body that is kept, in bytes.
     fn largest_body(&self) -> u64;
 

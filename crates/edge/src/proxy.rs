@@ -15,9 +15,11 @@ use pitchey_http_cache::{
 use pitchey_runtime::timeout;
 
 use crate::body::Body;
+use crate::desk::{self, Purge, Purged, Unpurged, Warm, Warmed};
 use crate::fields::{self, Client, Introduction};
 use crate::flights::{Flights, Landed, Leader, Role};
 use crate::platform::{FetchError, Platform, Store as _};
+use crate::purges::{Purges, Scope};
 use crate::slot::Slot;
 
 /// How often a request waits for another's response before it goes on alone.
@@ -45,6 +47,7 @@ pub(crate) struct Inner<P: Platform> {
     pub(crate) platform: P,
     pub(crate) cache: SharedCache,
     pub(crate) flights: Arc<Flights>,
+    pub(crate) purges: Purges,
     pub(crate) settings: Settings,
 }
 
@@ -54,6 +57,14 @@ impl<P: Platform> Clone for Proxy<P> {
             inner: self.inner.clone(),
         }
     }
+}
+
+/// What is known when the origin is asked.
+#[derive(Clone, Copy)]
+pub(crate) struct Sent {
+    pub(crate) at: Timestamp,
+    /// The newest purge: a later one is not undone by what is asked for now.
+    pub(crate) purge: u64,
 }
 
 /// A request that goes on towards the origin.
@@ -91,6 +102,7 @@ impl<P: Platform> Proxy<P> {
                 platform,
                 cache: SharedCache::new(settings.options.clone()),
                 flights: Flights::new(),
+                purges: Purges::default(),
                 settings,
             }),
         }
@@ -99,6 +111,39 @@ impl<P: Platform> Proxy<P> {
     /// What it runs on.
     pub fn platform(&self) -> &P {
         &self.inner.platform
+    }
+
+    /// Forgets what is kept for addresses. Once this has ended, nothing is stored for them that was fetched
+    /// before it began.
+    pub async fn purge(&self, purge: &Purge) -> Result<Purged, Unpurged> {
+        let Inner {
+            purges, platform, ..
+        } = &*self.inner;
+        if !purge.tags.is_empty() {
+            let text = "tags: nothing has any, in front of any site";
+            return Err(Unpurged::Wrong(vec![text.to_owned()]));
+        }
+        for prefix in &purge.prefixes {
+            purges.note(Scope::Prefix(prefix.clone()));
+            if !platform.store().remove_prefix(prefix).await {
+                return Err(Unpurged::Prefixes);
+            }
+        }
+        for key in &purge.keys {
+            purges.note(Scope::Key(key.clone()));
+            platform.store().update(key, |_| None).await;
+        }
+        Ok(Purged {
+            tags: 0,
+            keys: purge.keys.len(),
+            prefixes: purge.prefixes.len(),
+        })
+    }
+
+    /// Asks for these paths as this client would.
+    pub async fn warm(&self, warm: &Warm, client: Client) -> Vec<Warmed> {
+        let ask = |request| self.handle(request, client);
+        desk::warm(&self.inner.platform, warm, ask).await
     }
 
     /// Answers a request.
@@ -285,7 +330,7 @@ impl<P: Platform> Inner<P> {
         slot: Option<Arc<Slot>>,
         leader: Option<Leader>,
     ) -> Response<Body<P>> {
-        let sent = self.now();
+        let sent = self.sending();
         match self.send(exchange, &fetch, upload).await {
             Ok(response) => {
                 let taken = self.take(exchange, fetch, response, sent, leader).await;
@@ -293,7 +338,7 @@ impl<P: Platform> Inner<P> {
                     Ok(response) => response,
                     // It is unchanged, but what it was compared with is gone: once more, without conditions.
                     Err(again) => {
-                        let sent = self.now();
+                        let sent = self.sending();
                         match self.send(exchange, &again, P::Upload::default()).await {
                             Ok(response) => self
                                 .take(exchange, again, response, sent, None)
@@ -308,6 +353,13 @@ impl<P: Platform> Inner<P> {
                 }
             }
             Err(error) => self.failed(exchange, &fetch, slot.as_deref(), &error),
+        }
+    }
+
+    fn sending(&self) -> Sent {
+        Sent {
+            at: self.now(),
+            purge: self.purges.newest(),
         }
     }
 

@@ -10,13 +10,13 @@ use http_body::Body as _;
 use http_body_util::BodyDataStream;
 use pitchey_http_cache::{
     Answer, Body as Which, Change, Content, Fetch, Outcome, Request, Respond, Response as Came,
-    Source, Times, Timestamp,
+    Source, Times,
 };
 
 use crate::body::Body;
 use crate::flights::{Landed, Leader};
 use crate::platform::{Platform, Store as _};
-use crate::proxy::{Exchange, Inner, refusal};
+use crate::proxy::{Exchange, Inner, Sent, refusal};
 use crate::slot::{Received, Slot};
 use crate::tee::Tee;
 
@@ -30,6 +30,8 @@ pub(crate) struct Receipt<P: Platform> {
     status: StatusCode,
     headers: HeaderMap,
     times: Times,
+    /// The newest purge when it was asked for.
+    purge: u64,
     /// Tells those who wait when it is gone.
     leader: Option<Leader>,
 }
@@ -48,7 +50,11 @@ impl<P: Platform> Receipt<P> {
     pub(crate) async fn settle(self, received: Option<Received>) {
         let key = self.target.path_and_query().map_or("/", |key| key.as_str());
         let store = self.inner.platform.store();
+        let purges = &self.inner.purges;
         let change = |slot: Option<&Arc<Slot>>| {
+            if purges.has_reached(key, self.purge) {
+                return slot.cloned();
+            }
             let variants = slot.map_or(&[][..], |slot| slot.variants());
             let outcome = self.decide(variants);
             let base = slot.map(|slot| slot.as_ref().clone()).unwrap_or_default();
@@ -56,6 +62,10 @@ impl<P: Platform> Receipt<P> {
                 .map(Arc::new)
         };
         store.update(key, change).await;
+        // Looked at behind it once more, as a walk over the keys may have missed it.
+        if purges.has_reached(key, self.purge) {
+            store.update(key, |_| None).await;
+        }
         if let Some(leader) = self.leader {
             leader.land(Landed::Stored);
         }
@@ -84,11 +94,11 @@ impl<P: Platform> Inner<P> {
         exchange: &Exchange,
         fetch: Fetch,
         response: Response<P::Download>,
-        sent: Timestamp,
+        sent: Sent,
         leader: Option<Leader>,
     ) -> Result<Response<Body<P>>, Fetch> {
         let times = Times {
-            request: sent,
+            request: sent.at,
             response: self.now(),
         };
         let (parts, download) = response.into_parts();
@@ -103,6 +113,7 @@ impl<P: Platform> Inner<P> {
             status: parts.status,
             headers: parts.headers,
             times,
+            purge: sent.purge,
             leader,
         };
         let outcome = receipt.decide(slot.as_deref().map_or(&[], Slot::variants));

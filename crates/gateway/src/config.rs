@@ -9,6 +9,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Uri};
 use ipnet::IpNet;
 use pitchey_api::edge::MIN_SECRET;
+use pitchey_edge::desk::DeskSecret;
 use pitchey_telemetry::LogConfig;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
@@ -32,6 +33,8 @@ pub struct Config {
     pub pitchey: PitcheyConfig,
     /// The hub, for the edge of Pitchey.
     pub hub: HubConfig,
+    /// What operators may do.
+    pub desk: DeskConfig,
     /// Log lines.
     pub log: LogConfig,
 }
@@ -236,6 +239,29 @@ impl PitcheyConfig {
     }
 }
 
+/// The `desk` section.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeskConfig {
+    /// What operators sign their requests with: at least 32 bytes. Without it nobody is an operator here.
+    #[serde(serialize_with = "redacted")]
+    pub secret: SecretString,
+}
+
+impl DeskConfig {
+    /// What requests are checked by; `None` if there is nothing.
+    pub fn secret(&self) -> Option<DeskSecret> {
+        DeskSecret::new(self.secret.expose_secret().as_bytes())
+    }
+
+    fn validate(&self, problems: &mut Vec<String>) {
+        if !self.secret.expose_secret().is_empty() && self.secret().is_none() {
+            let least = pitchey_edge::desk::MIN_SECRET;
+            problems.push(format!("desk.secret: has fewer than {least} bytes"));
+        }
+    }
+}
+
 fn redacted<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
     let is_set = !secret.expose_secret().is_empty();
     serializer.serialize_str(if is_set { "[set]" } else { "" })
@@ -295,6 +321,7 @@ impl Config {
             problems.push(format!("http.trusted_proxies: {problem}"));
         }
         self.pitchey.validate(&mut problems);
+        self.desk.validate(&mut problems);
         let is_pitchey = self.pitchey.enabled;
         self.hub.validate(&self.http, is_pitchey, &mut problems);
         let mut range = |name: &str, value: u64, least: u64, most: u64| {
@@ -427,6 +454,7 @@ mod tests {
         config.http.header_timeout_ms = 1;
         config.http.trusted_proxies = vec!["somewhere".to_owned()];
         config.store.memory_mib = 0;
+        config.desk.secret = "too short".into();
         insta::assert_snapshot!(config.validate().join("\n"));
         for url in [
             "ftp://x",

@@ -9,6 +9,7 @@ pub mod config;
 mod frames;
 mod live;
 pub mod native;
+mod own;
 mod paced;
 pub mod pitchey;
 pub mod serve;

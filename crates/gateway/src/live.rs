@@ -87,6 +87,7 @@ struct Parts {
 
 #[derive(Clone, Copy)]
 struct Limits {
+    most: usize,
     response: Duration,
     idle: Duration,
     stall: Duration,
@@ -114,6 +115,7 @@ impl Live {
             places: Arc::new(Semaphore::new(hub.max_connections)),
             tunnels: TaskTracker::new(),
             limits: Limits {
+                most: hub.max_connections,
                 response: ms(hub.response_timeout_ms),
                 idle: ms(hub.idle_timeout_ms),
                 stall: ms(config.http.stall_timeout_ms),
@@ -187,6 +189,15 @@ impl Live {
             parts.tunnel(ends).await;
             drop(place);
         });
+    }
+
+    /// How many are connected.
+    pub(crate) fn connections(&self) -> usize {
+        let parts = &*self.0;
+        parts
+            .limits
+            .most
+            .saturating_sub(parts.places.available_permits())
     }
 
     /// Waits for the tunnels to end, once all is to stop.

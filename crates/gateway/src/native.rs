@@ -171,6 +171,11 @@ impl Store for MemoryStore {
         self.slots.update(key, change);
     }
 
+    async fn remove_prefix(&self, prefix: &str) -> bool {
+        self.slots.remove_prefix(prefix);
+        true
+    }
+
     fn largest_body(&self) -> u64 {
         self.largest_body
     }

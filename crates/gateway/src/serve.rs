@@ -3,15 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use ipnet::IpNet;
-use pitchey_edge::{Body, Client, Platform as _, Proxy, Settings, Store as _, refusal};
+use pitchey_edge::{Body, Client, Proxy, Settings, refusal};
 use pitchey_http_cache::Options;
-use pitchey_runtime::{Clock as _, Random as _, SystemRuntime};
+use pitchey_runtime::{Random as _, SystemRuntime};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -20,12 +18,10 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, ms};
 use crate::live::Live;
 use crate::native::Native;
+use crate::own::{OWN, Own};
 use crate::paced::Paced;
 use crate::pitchey::{self, NativeSite};
 use crate::server::{self, Answers};
-
-/// What is the edge's own lies under this.
-const OWN: &str = "/__edge/";
 
 /// How long the end waits for what goes on behind the answers.
 const BEHIND: Duration = Duration::from_secs(1);
@@ -60,6 +56,7 @@ pub async fn serve(
     };
     let live = Live::new(&config, runtime, stop.clone())?;
     let service = Gateway(Arc::new(Parts {
+        own: Own::new(&config, mode.clone(), live.clone(), runtime),
         mode,
         live: live.clone(),
         trusted,
@@ -85,12 +82,17 @@ pub async fn serve(
 #[derive(Clone)]
 struct Gateway(Arc<Parts>);
 
-enum Mode {
+/// What the edge is.
+#[derive(Clone)]
+pub(crate) enum Mode {
+    /// A proxy in front of any site.
     Proxy(Proxy<Native>),
+    /// The edge of Pitchey.
     Pitchey(NativeSite),
 }
 
 struct Parts {
+    own: Own,
     mode: Mode,
     live: Option<Live>,
     trusted: Vec<IpNet>,
@@ -102,6 +104,7 @@ struct Parts {
 impl Answers<Native> for Gateway {
     async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Body<Native>> {
         let Parts {
+            own,
             mode,
             live,
             trusted,
@@ -109,8 +112,12 @@ impl Answers<Native> for Gateway {
             largest,
             runtime,
         } = &*self.0;
+        let client = Client {
+            address: Some(peer),
+            trusted: trusted.iter().any(|network| network.contains(&peer)),
+        };
         if request.uri().path().starts_with(OWN) {
-            return own(request.uri().path(), mode, *runtime);
+            return Box::pin(own.answer(request, client)).await;
         }
         if let Some(live) = live
             && Live::takes(request.uri().path())
@@ -123,39 +130,10 @@ impl Answers<Native> for Gateway {
                 "The body of the request is too large.",
             );
         }
-        let client = Client {
-            address: Some(peer),
-            trusted: trusted.iter().any(|network| network.contains(&peer)),
-        };
         let request = request.map(|body| Paced::new(body, *runtime, *stall, *largest));
         match mode {
             Mode::Proxy(proxy) => proxy.handle(request, client).await,
             Mode::Pitchey(site) => site.handle(request, client).await,
         }
     }
-}
-
-/// What the edge says of itself.
-fn own(path: &str, mode: &Mode, runtime: SystemRuntime) -> Response<Body<Native>> {
-    let (status, text) = if path == "/__edge/health" {
-        let (attached, (entries, bytes)) = match mode {
-            Mode::Proxy(proxy) => (None, proxy.platform().store().size()),
-            Mode::Pitchey(site) => {
-                let status = site.node().status(runtime.now());
-                (Some(status.attached), site.size())
-            }
-        };
-        let health = serde_json::json!({
-            "status": "ok", "entries": entries, "bytes": bytes, "attached": attached,
-        });
-        (StatusCode::OK, health.to_string())
-    } else {
-        (StatusCode::NOT_FOUND, "{\"status\":404}".to_owned())
-    };
-    let mut response = Response::new(Body::from(Bytes::from(text)));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

@@ -8,6 +8,7 @@
 
 mod cache;
 mod db;
+mod edge;
 mod figures;
 mod hub;
 pub mod import;
@@ -84,6 +85,7 @@ enum Command {
     Db(db::Arguments),
     Cache(cache::Arguments),
     Hub(hub::Arguments),
+    Edge(edge::Arguments),
     /// Take over what others have.
     #[command(subcommand)]
     Import(import::Command),
@@ -98,6 +100,7 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
         Command::Db(arguments) => db::run(arguments, &cli.database, out).await,
         Command::Cache(arguments) => cache::run(arguments, &cli.database, out).await,
         Command::Hub(arguments) => hub::run(arguments, out).await,
+        Command::Edge(arguments) => edge::run(arguments, out).await,
         Command::Import(command) => import::run(command, cli.database.url()?, out).await,
         Command::Seed(arguments) => seed::run(arguments, cli.database.url()?, out).await,
     }

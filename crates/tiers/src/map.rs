@@ -43,6 +43,15 @@ impl<V: Send + Sync + 'static> MokaMap<V> {
         });
     }
 
+    /// Removes the keys that begin so. One that is put in meanwhile may be missed.
+    pub fn remove_prefix(&self, prefix: &str) {
+        for (key, _) in &self.values {
+            if key.starts_with(prefix) {
+                self.values.invalidate(&*key);
+            }
+        }
+    }
+
     /// How many values there are, and what they weigh together. Settles what is pending first.
     pub fn size(&self) -> (u64, u64) {
         self.values.run_pending_tasks();
@@ -74,6 +83,17 @@ mod tests {
         map.update("b", |_| None);
         assert!(map.get("a").is_none());
         assert_eq!(map.size(), (0, 0));
+    }
+
+    #[test]
+    fn a_prefix_takes_with_it_what_begins_so() {
+        let map = MokaMap::<u32>::new(1000, |_| 10);
+        for key in ["/a", "/a/b", "/b/a"] {
+            map.update(key, |_| Some(Arc::new(1)));
+        }
+        map.remove_prefix("/a");
+        assert!(map.get("/a").is_none() && map.get("/a/b").is_none());
+        assert!(map.get("/b/a").is_some());
     }
 
     #[test]

@@ -87,9 +87,10 @@ impl Config {
         if reader.problems.is_empty() && config.largest_body_kib > config.memory_mib << 10 {
             reader.tell("STORE__LARGEST_BODY_KIB", "is more than STORE__MEMORY_MIB");
         }
-        match reader.problems.is_empty() {
-            true => Ok(config),
-            false => Err(reader.problems),
+        if reader.problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(reader.problems)
         }
     }
 }

@@ -5,6 +5,7 @@
 //! have seen. Everything else goes to the origin, uncached, and browsers are told not to store it unless the
 //! table says otherwise.
 
+mod desk;
 mod page;
 mod path;
 mod read;

@@ -13,17 +13,17 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::{JoinSet, block_in_place};
 
-const SECRET: &str = "what edges show to origins in these tests";
+pub(crate) const SECRET: &str = "what edges show to origins in these tests";
 
 /// What is dropped first stops first.
-struct Bed {
-    gateway: Gateway,
+pub(crate) struct Bed {
+    pub(crate) gateway: Gateway,
     /// Between the gateway and the origin, and between the gateway and Redis.
-    to_origin: FaultProxy,
-    to_redis: FaultProxy,
-    site: Site,
-    edge: Client,
-    origin: Client,
+    pub(crate) to_origin: FaultProxy,
+    pub(crate) to_redis: FaultProxy,
+    pub(crate) site: Site,
+    pub(crate) edge: Client,
+    pub(crate) origin: Client,
 }
 
 async fn open() -> Result<Bed> {
@@ -31,7 +31,10 @@ async fn open() -> Result<Bed> {
 }
 
 /// With more settings of the origin and of the gateway.
-async fn open_with(of_origin: &[(&str, &str)], of_gateway: &[(&str, &str)]) -> Result<Bed> {
+pub(crate) async fn open_with(
+    of_origin: &[(&str, &str)],
+    of_gateway: &[(&str, &str)],
+) -> Result<Bed> {
     let mut settings = vec![
         ("PITCHEY_CACHE__EDGE_KEY", SECRET),
         ("PITCHEY_HTTP__TRUSTED_PROXIES", "[\"127.0.0.1\"]"),
@@ -63,7 +66,7 @@ async fn open_with(of_origin: &[(&str, &str)], of_gateway: &[(&str, &str)]) -> R
 }
 
 impl Bed {
-    async fn wait_until_attached(&self, attached: bool) -> Result<()> {
+    pub(crate) async fn wait_until_attached(&self, attached: bool) -> Result<()> {
         let until = Instant::now() + PATIENCE;
         loop {
             let health = self.edge.get("/__edge/health", &[]).await?.json();
@@ -81,7 +84,7 @@ impl Bed {
     }
 }
 
-fn versions(answer: &Answer, number: usize) -> Option<u32> {
+pub(crate) fn versions(answer: &Answer, number: usize) -> Option<u32> {
     let mut seen = Vec::new();
     shown(&answer.json(), &mut seen);
     let versions = seen.into_iter().filter(|(one, _)| *one == number);

@@ -2,7 +2,7 @@
 
 mod answer;
 mod node;
-mod origin;
+pub(crate) mod origin;
 mod redis;
 mod simulate;
 mod warm;

@@ -337,7 +337,7 @@ impl Client {
 }
 
 /// The machine's certificates are read only for those who need them: a container may have none.
-fn connector(url: &OriginUrl) -> anyhow::Result<HttpsConnector<HttpConnector>> {
+pub(crate) fn connector(url: &OriginUrl) -> anyhow::Result<HttpsConnector<HttpConnector>> {
     let mut tcp = HttpConnector::new();
     tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
     tcp.enforce_http(false);
