@@ -4,8 +4,8 @@ use std::ffi::OsString;
 
 use anyhow::{Context as _, Result};
 
-use crate::steps;
 use crate::workspace::{Metadata, Workspace};
+use crate::{steps, worker};
 
 /// Runs the bench target of this name, or every one.
 pub(crate) fn run(workspace: &Workspace, name: Option<&str>, arguments: &[OsString]) -> Result<()> {
@@ -48,6 +48,9 @@ pub(crate) fn run(workspace: &Workspace, name: Option<&str>, arguments: &[OsStri
             "rooms_load",
         ];
         steps::run(&mut workspace.cargo(&load))?;
+    }
+    if chosen.iter().any(|bench| bench.name == "worker") {
+        worker::run(workspace, &worker::Action::Build)?;
     }
     for Bench {
         package,

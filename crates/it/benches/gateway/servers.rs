@@ -1,6 +1,7 @@
 //! The caches that take turns, each as its manual says for a cache on one core, and without an access log: the
 //! gateway has none either.
 
+use crate::beside::Peer;
 use crate::{cores, upstream};
 use anyhow::{Context as _, Result, ensure};
 use pitchey_testkit::guard::Guard;
@@ -62,16 +63,17 @@ impl Server {
         })
     }
 
-    pub(crate) fn name(&self) -> &'static str {
-        self.name
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    /// What the load asks.
+    pub(crate) fn peer(&self) -> Result<Peer> {
+        Ok(Peer {
+            name: self.name,
+            address: self.address,
+            process: self.worker()?,
+        })
     }
 
     /// The process that answers: Varnish's is a child of the one that was started.
-    pub(crate) fn worker(&self) -> Result<u32> {
+    fn worker(&self) -> Result<u32> {
         let pid = self.process.pid();
         let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
         let mut children = children.split_whitespace();
