@@ -6,9 +6,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::setup;
 use crate::steps::{self, Steps};
 use crate::workspace::Workspace;
+use crate::{setup, worker};
 
 /// The packages with the programs of a development run.
 pub(crate) const PACKAGES: [&str; 5] = [
@@ -28,10 +28,19 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
         command.args(PACKAGES.iter().flat_map(|package| ["-p", package]));
         steps::run(&mut command)
     })?;
+    let mut command = workspace.program("dev");
+    let mut words = arguments.iter().map(|argument| argument.to_string_lossy());
+    if words.any(|word| word.ends_with("workerd")) {
+        steps.step("build the edge on Workers", || {
+            worker::build(workspace)?;
+            command.env("PITCHEY_WORKERD", worker::workerd(workspace)?);
+            command.env("PITCHEY_WORKER_DIR", worker::dist(workspace));
+            Ok(())
+        })?;
+    }
     // A relative path among the arguments is relative to where they were typed.
     let here = std::env::current_dir()?;
-    let error = workspace
-        .program("dev")
+    let error = command
         .current_dir(here)
         .arg("--directory")
         .arg(workspace.target.join("dev"))

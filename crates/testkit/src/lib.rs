@@ -47,6 +47,7 @@ pub mod service_user;
 mod test_db;
 mod test_redis;
 pub mod wait;
+mod worker;
 
 pub use fault_proxy::{Connects, Counts, Ending, FaultProxy, Faults, Flow, Passage};
 pub use gateway::Gateway;
@@ -58,3 +59,4 @@ pub use replica::OwnedReplica;
 #[cfg(feature = "test-db")]
 pub use test_db::TestDb;
 pub use test_redis::TestRedis;
+pub use worker::Worker;

@@ -33,6 +33,8 @@ const AMBIENT: [&str; 3] = ["DATABASE_URL", "REDIS_URL", "RUST_LOG"];
 pub struct Program {
     package: String,
     name: String,
+    /// Where it is, if it is none of the workspace.
+    place: Option<PathBuf>,
     arguments: Vec<OsString>,
     environment: Vec<(String, OsString)>,
     directory: Option<PathBuf>,
@@ -66,10 +68,20 @@ impl Program {
         Self {
             package: package.to_owned(),
             name: name.to_owned(),
+            place: None,
             arguments: Vec::new(),
             environment: Vec::new(),
             directory: None,
             input: Vec::new(),
+        }
+    }
+
+    /// A program that is none of the workspace.
+    pub fn at(place: &Path) -> Self {
+        let name = place.file_name().unwrap_or(place.as_os_str());
+        Self {
+            place: Some(place.to_owned()),
+            ..Self::new("", &name.to_string_lossy())
         }
     }
 
@@ -87,7 +99,7 @@ impl Program {
     }
 
     /// Sets an environment variable. `DATABASE_URL`, `REDIS_URL`, `RUST_LOG` and whatever begins with
-    /// `PITCHEY_` are not inherited.
+    /// `PITCHEY_`, `HUB_` or `WORKER_` are not inherited.
     #[must_use]
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.environment
@@ -153,11 +165,16 @@ impl Program {
     }
 
     fn command(&self) -> Result<Command> {
-        let mut command = Command::new(path(&self.package, &self.name)?);
+        let mut command = match &self.place {
+            Some(place) => Command::new(place),
+            None => Command::new(path(&self.package, &self.name)?),
+        };
         command.args(&self.arguments);
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
-            if ["PITCHEY_", "HUB_"].iter().any(|own| name.starts_with(own))
+            if ["PITCHEY_", "HUB_", "WORKER_"]
+                .iter()
+                .any(|own| name.starts_with(own))
                 || AMBIENT.contains(&name.as_ref())
             {
                 command.env_remove(name.as_ref());

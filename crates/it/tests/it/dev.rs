@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use pitchey_testkit::native::{Running, http_status};
 use pitchey_testkit::service_user::remove_kept_directory;
-use pitchey_testkit::{Program, wait};
+use pitchey_testkit::{Program, Worker, wait};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -33,12 +33,15 @@ impl Home {
         for program in [Program::origin(), Program::pitchey(), gateway, hub] {
             program.arg("--version").run(PATIENCE)?;
         }
-        Program::new("pitchey-testkit", "dev")
+        let mut program = Program::new("pitchey-testkit", "dev")
             .arg("--directory")
             .arg(self.path())
             .args(["--pitches", "40"])
-            .args(arguments)
-            .start()
+            .args(arguments);
+        for (name, value) in Worker::variables() {
+            program = program.env(name, value);
+        }
+        program.start()
     }
 }
 
@@ -110,6 +113,23 @@ fn a_run_ends_in_order_and_the_next_one_finds_its_data() -> Result<()> {
     assert_eq!(http_status(address, "/api/pitches")?, 200);
     run.process().signal(Signal::TERM)?;
     assert!(run.process().wait(PATIENCE)?.success(), "{}", run.log());
+    Ok(())
+}
+
+#[test]
+fn the_edge_may_be_a_worker() -> Result<()> {
+    if !Worker::is_there() {
+        return Ok(());
+    }
+    let home = Home::new()?;
+    let mut run = home.start(&["--edge", "workerd"])?;
+    let address = ready(&mut run)?;
+    assert!(run.log().contains("workerd runs"), "{}", run.log());
+    assert_eq!(http_status(address, "/api/pitches")?, 200);
+    let all = pids(&run.log());
+    run.process().signal(Signal::INT)?;
+    assert!(run.process().wait(PATIENCE)?.success(), "{}", run.log());
+    assert!(!any_alive(&all), "{}", run.log());
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use crate::cache_site::{Maker, PATIENCE, Site, Thing};
 use crate::client::{Answer, Client};
 use crate::edge_pitchey::{self, SECRET, versions};
+use crate::edge_shell::Shell;
 use crate::upstream::{Reply, Upstream};
 use anyhow::{Context as _, Result, ensure};
 use http::Method;
@@ -351,7 +352,7 @@ async fn change_behind(site: &Site, pitch: &mut Thing) -> Result<u32> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_purge_no_tier_at_any_node_has_what_was_before() -> Result<()> {
-    let bed = edge_pitchey::open_with(&[], &[DESK_SETTING]).await?;
+    let bed = edge_pitchey::open_on(Shell::Gateway, &[], &[("DESK__SECRET", DESK)]).await?;
     // Another gateway, which is told of it by Redis alone.
     let program = Gateway::program(&bed.site.doors.door(0).url())
         .args(["--pitchey"])
@@ -420,7 +421,7 @@ async fn after_a_purge_no_tier_at_any_node_has_what_was_before() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_was_under_way_does_not_undo_a_purge() -> Result<()> {
-    let bed = edge_pitchey::open_with(&[], &[DESK_SETTING]).await?;
+    let bed = edge_pitchey::open_on(Shell::Gateway, &[], &[("DESK__SECRET", DESK)]).await?;
     let mut maker = Maker::new(&bed.edge, 0, 1).await?;
     let mut pitch = maker.things.remove(1);
     let route =
@@ -462,7 +463,7 @@ async fn an_answer_that_was_under_way_does_not_undo_a_purge() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_redis_a_purge_is_not_acknowledged_and_holds_here() -> Result<()> {
-    let bed = edge_pitchey::open_with(&[], &[DESK_SETTING]).await?;
+    let bed = edge_pitchey::open_on(Shell::Gateway, &[], &[("DESK__SECRET", DESK)]).await?;
     let maker = Maker::new(&bed.edge, 0, 1).await?;
     let pitch = &maker.things[1];
     for status in ["MISS", "HIT"] {
@@ -484,7 +485,7 @@ async fn without_redis_a_purge_is_not_acknowledged_and_holds_here() -> Result<()
     bed.wait_until_attached(true).await?;
     let until = Instant::now() + PATIENCE;
     while purge(&bed.edge, json!({"tags": [pitch.tag]})).await?.status != 200 {
-        ensure!(Instant::now() < until, "{}", bed.gateway.log());
+        ensure!(Instant::now() < until, "{}", bed.running.log());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     Ok(())

@@ -1,11 +1,13 @@
-//! The gateway as the edge of Pitchey, before an origin with PostgreSQL and Redis.
+//! The edge of Pitchey, before an origin with PostgreSQL and Redis: on both shells what is the same, and what
+//! the gateway does that hears Redis. What is the worker's own is in `edge_unheard`.
 
 use crate::cache_site::{Maker, PATIENCE, Site, Thing, shown};
 use crate::client::{Answer, Client, Person};
+use crate::edge_shell::{Edge, Shell, on_both_shells};
 use anyhow::{Context as _, Result, ensure};
 use http::Method;
 use pitchey_api::edge::Routes;
-use pitchey_testkit::{FaultProxy, Faults, Flow, Gateway, Passage};
+use pitchey_testkit::{FaultProxy, Faults, Flow, Passage};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -15,10 +17,15 @@ use tokio::task::{JoinSet, block_in_place};
 
 pub(crate) const SECRET: &str = "what edges show to origins in these tests";
 
+on_both_shells! {
+    a_public_read_is_kept_and_says_so_and_nothing_else_is,
+    no_trick_has_a_private_answer_stored,
+}
+
 /// What is dropped first stops first.
 pub(crate) struct Bed {
-    pub(crate) gateway: Gateway,
-    /// Between the gateway and the origin, and between the gateway and Redis.
+    pub(crate) running: Edge,
+    /// Between the edge and the origin, and between the gateway and Redis.
     pub(crate) to_origin: FaultProxy,
     pub(crate) to_redis: FaultProxy,
     pub(crate) site: Site,
@@ -27,13 +34,14 @@ pub(crate) struct Bed {
 }
 
 async fn open() -> Result<Bed> {
-    open_with(&[], &[]).await
+    open_on(Shell::Gateway, &[], &[]).await
 }
 
-/// With more settings of the origin and of the gateway.
-pub(crate) async fn open_with(
+/// With more settings of the origin and of the edge.
+pub(crate) async fn open_on(
+    shell: Shell,
     of_origin: &[(&str, &str)],
-    of_gateway: &[(&str, &str)],
+    of_edge: &[(&str, &str)],
 ) -> Result<Bed> {
     let mut settings = vec![
         ("PITCHEY_CACHE__EDGE_KEY", SECRET),
@@ -44,24 +52,25 @@ pub(crate) async fn open_with(
     let door = site.doors.door(0);
     let (to_redis, redis_url) = FaultProxy::in_front_of(&site.redis.url())?;
     let to_origin = FaultProxy::start(door.client.address())?;
-    let mut program = Gateway::program(&format!("http://{}", to_origin.address()))
-        .args(["--pitchey"])
-        .env("GATEWAY_PITCHEY__SECRET", SECRET)
-        .env("GATEWAY_PITCHEY__REDIS_URL", redis_url)
-        .env("GATEWAY_ORIGIN__CONNECT_TIMEOUT_MS", "1000");
-    for (name, value) in of_gateway {
-        program = program.env(name, value);
-    }
-    let gateway = block_in_place(|| Gateway::start(&program))?;
+    let mut settings = vec![
+        ("PITCHEY__ENABLED", "true"),
+        ("PITCHEY__SECRET", SECRET),
+        ("PITCHEY__REDIS_URL", &*redis_url),
+        ("ORIGIN__CONNECT_TIMEOUT_MS", "1000"),
+    ];
+    settings.extend(of_edge);
+    let running = shell.start(&format!("http://{}", to_origin.address()), &settings)?;
     let bed = Bed {
-        edge: Client::new(gateway.address()),
+        edge: Client::new(running.address()),
         origin: door.client,
-        gateway,
+        running,
         to_origin,
         to_redis,
         site,
     };
-    bed.wait_until_attached(true).await?;
+    if shell == Shell::Gateway {
+        bed.wait_until_attached(true).await?;
+    }
     Ok(bed)
 }
 
@@ -73,7 +82,7 @@ impl Bed {
             if health["attached"] == attached {
                 return Ok(());
             }
-            ensure!(Instant::now() < until, "{}", self.gateway.log());
+            ensure!(Instant::now() < until, "{}", self.running.log());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -92,7 +101,7 @@ pub(crate) fn versions(answer: &Answer, number: usize) -> Option<u32> {
 }
 
 /// Edits through the edge until it is done; the version that is there then.
-async fn edit(client: &Client, person: &Person, thing: &mut Thing) -> Result<u32> {
+pub(crate) async fn edit(client: &Client, person: &Person, thing: &mut Thing) -> Result<u32> {
     let status = thing.edit(client, person).await?;
     ensure!(status == 200, "an edit was answered {status}");
     thing.version += 1;
@@ -164,9 +173,8 @@ async fn after_an_edit_is_acknowledged_no_read_shows_what_was_before() -> Result
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_public_read_is_kept_and_says_so_and_nothing_else_is() -> Result<()> {
-    let bed = open().await?;
+async fn a_public_read_is_kept_and_says_so_and_nothing_else_is(shell: Shell) -> Result<()> {
+    let bed = open_on(shell, &[], &[]).await?;
     let maker = Maker::new(&bed.edge, 0, 1).await?;
     let pitch = &maker.things[1].target;
     let session = [("cookie", maker.person.cookie.as_str())];
@@ -324,9 +332,8 @@ const BEHIND: [&str; 18] = [
 ];
 const BEFORE: [&str; 5] = ["/", "/.", "/x/..", "/static/%2e%2e", "/%2f"];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_trick_has_a_private_answer_stored() -> Result<()> {
-    let bed = open().await?;
+async fn no_trick_has_a_private_answer_stored(shell: Shell) -> Result<()> {
+    let bed = open_on(shell, &[], &[]).await?;
     let maker = Maker::new(&bed.edge, 0, 1).await?;
     let before = bed.entries().await?;
     let document = bed
@@ -474,9 +481,10 @@ async fn without_the_origin_what_is_kept_is_served_and_all_returns_by_itself() -
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_asks_too_often_has_nobody_else_refused() -> Result<()> {
-    let bed = open_with(
+    let bed = open_on(
+        Shell::Gateway,
         &[("PITCHEY_LIMITS__SEARCH", "1 then 1/min")],
-        &[("GATEWAY_HTTP__TRUSTED_PROXIES", "[\"127.0.0.1\"]")],
+        &[("HTTP__TRUSTED_PROXIES", "[\"127.0.0.1\"]")],
     )
     .await?;
     let greedy = [("x-forwarded-for", "192.0.2.1")];

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use platform::Platform;
 use signals::Interrupts;
@@ -35,9 +35,22 @@ pub(crate) struct Options {
     /// How many pitches to generate for a new database.
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pitches: u32,
+    /// What the edge runs on.
+    #[arg(long, value_enum, default_value_t = Edge::Gateway)]
+    edge: Edge,
     /// The origin's port: 8788, or a free one if that is taken.
     #[arg(long)]
     port: Option<u16>,
+}
+
+/// What the edge runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Edge {
+    /// A process of its own.
+    Gateway,
+    /// The runtime of Cloudflare Workers, as far as it runs here. What is told as it happens does not go
+    /// through it.
+    Workerd,
 }
 
 fn main() -> ExitCode {

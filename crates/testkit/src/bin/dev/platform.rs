@@ -10,12 +10,12 @@ use anyhow::{Context as _, Result, bail, ensure};
 use pitchey_testkit::guard::Guard;
 use pitchey_testkit::native::{http_status, origin_environment};
 use pitchey_testkit::process::Process;
-use pitchey_testkit::{OwnedPostgres, OwnedRedis, net, wait};
+use pitchey_testkit::{OwnedPostgres, OwnedRedis, Worker, net, wait};
 use rustix::process::Signal;
 
 use crate::data;
 use crate::signals::Interrupts;
-use crate::{Options, say};
+use crate::{Edge, Options, say};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
@@ -34,11 +34,13 @@ const HUB_PORT: u16 = 8789;
 const HUB_METRICS_PORT: u16 = 9789;
 
 /// Variables that are for this crate and that a program of the platform would not understand.
-const OWN_VARIABLES: [&str; 4] = [
+const OWN_VARIABLES: [&str; 6] = [
     "PITCHEY_BIN_DIR",
     "PITCHEY_POSTGRES_IMAGE",
     "PITCHEY_PROVISION",
     "PITCHEY_REDIS_IMAGE",
+    "PITCHEY_WORKERD",
+    "PITCHEY_WORKER_DIR",
 ];
 
 /// What the processes of a run prove to each other who they are with; new ones for each run.
@@ -162,7 +164,10 @@ impl<'a> Platform<'a> {
         let origin = self.start_origin(options.port, urls, &kept.cursor_key()?, &secrets)?;
         let front = loopback(GATEWAY_PORT)?;
         let hub = self.start_hub(&redis_url, &secrets, front)?;
-        self.start_gateway((&origin, &hub), &redis_url, &secrets, front)
+        match options.edge {
+            Edge::Gateway => self.start_gateway((&origin, &hub), &redis_url, &secrets, front),
+            Edge::Workerd => self.start_worker(&origin, &secrets, front),
+        }
     }
 
     fn start_postgres(&mut self, kept: &mut data::Kept) -> Result<String> {
@@ -245,6 +250,22 @@ impl<'a> Platform<'a> {
             .env("GATEWAY_PITCHEY__SECRET", &secrets.edge)
             .env("GATEWAY_HUB__URL", hub);
         self.start_program("gateway", command, (listen, "/api/health/ready"))?;
+        Ok(())
+    }
+
+    /// The edge on Workers, in front of the origin. Browsers find the hub by its own address.
+    fn start_worker(&mut self, origin: &str, secrets: &Secrets, listen: SocketAddr) -> Result<()> {
+        self.interrupts.check()?;
+        let [workerd, arguments @ ..] = Worker::command_line()
+            .context("the edge on workerd is built by `cargo xtask dev --edge workerd`")?;
+        let mut command = Command::new(workerd);
+        command
+            .args(arguments)
+            .arg(format!("--socket-addr=http={listen}"))
+            .env("WORKER_ORIGIN__URL", origin)
+            .env("WORKER_PITCHEY__SECRET", &secrets.edge)
+            .process_group(0);
+        self.start_program("workerd", command, (listen, "/api/health/ready"))?;
         Ok(())
     }
 

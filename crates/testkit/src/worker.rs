@@ -1,0 +1,113 @@
+//! The edge on Workers, in a workerd of its own for a test.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::native::{Program, Running, http_status};
+use crate::{net, wait};
+
+/// Where the program is that runs Workers, and the modules of the edge: `cargo xtask test` says so, where
+/// npm can bring the one and the other was built.
+const WORKERD_VARIABLE: &str = "PITCHEY_WORKERD";
+const MODULES_VARIABLE: &str = "PITCHEY_WORKER_DIR";
+
+const READY_WITHIN: Duration = Duration::from_secs(30);
+const PORT_ATTEMPTS: u32 = 5;
+
+/// A workerd that runs the edge, on a free port. Dropping it stops it.
+#[derive(Debug)]
+pub struct Worker {
+    running: Running,
+    listen: SocketAddr,
+}
+
+impl Worker {
+    /// Whether there is what it takes. If not, that is said, and the test is skipped.
+    pub fn is_there() -> bool {
+        let there = std::env::var_os(WORKERD_VARIABLE).is_some();
+        if !there {
+            eprintln!("skipped: the edge on Workers, because {WORKERD_VARIABLE} names no workerd");
+        }
+        there
+    }
+
+    /// The variables that say so, for a program that runs it.
+    pub fn variables() -> impl Iterator<Item = (&'static str, OsString)> {
+        [WORKERD_VARIABLE, MODULES_VARIABLE]
+            .into_iter()
+            .filter_map(|name| Some((name, std::env::var_os(name)?)))
+    }
+
+    /// The program, with an origin to stand before. Variables of the edge begin with `WORKER_`.
+    pub fn program(origin: &str) -> Result<Program> {
+        Ok(Self::with_config(&config())?.env("WORKER_ORIGIN__URL", origin))
+    }
+
+    /// The program with another configuration of workerd, which finds the modules of the edge in `/`.
+    pub fn with_config(config: &Path) -> Result<Program> {
+        let [program, arguments @ ..] = command_line(config)?;
+        Ok(Program::at(Path::new(&program)).args(arguments))
+    }
+
+    /// What runs the edge as it is deployed: a program and its arguments, but for `--socket-addr=http=`.
+    pub fn command_line() -> Result<[OsString; 5]> {
+        command_line(&config())
+    }
+
+    /// Starts it and waits until it answers.
+    pub fn start(program: &Program) -> Result<Self> {
+        for _ in 0..PORT_ATTEMPTS {
+            let listen = SocketAddr::from(([127, 0, 0, 1], net::free_port()?));
+            let running = program
+                .clone()
+                .arg(format!("--socket-addr=http={listen}"))
+                .start()?;
+            let mut worker = Self { running, listen };
+            let ready = wait::until("workerd to answer", READY_WITHIN, || {
+                if let Some(status) = worker.running.process().exited()? {
+                    let log = worker.running.log();
+                    if log.contains("already in use") {
+                        return Ok(Some(false));
+                    }
+                    bail!("workerd ended at once ({status}):\n{log}");
+                }
+                Ok((http_status(listen, "/__edge/health").ok() == Some(200)).then_some(true))
+            });
+            if ready.with_context(|| worker.running.log())? {
+                return Ok(worker);
+            }
+        }
+        bail!("{PORT_ATTEMPTS} times in a row, somebody else took the port of workerd")
+    }
+
+    /// The address that it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// What it has logged so far, as much of the end as is worth reading.
+    pub fn log(&self) -> String {
+        self.running.log()
+    }
+}
+
+fn command_line(config: &Path) -> Result<[OsString; 5]> {
+    let variable =
+        |name: &str| std::env::var_os(name).with_context(|| format!("{name} is not set"));
+    Ok([
+        variable(WORKERD_VARIABLE)?,
+        "serve".into(),
+        config.into(),
+        "--import-path".into(),
+        variable(MODULES_VARIABLE)?,
+    ])
+}
+
+/// The configuration of workerd for the edge as it is deployed.
+fn config() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/edge/workerd.capnp")
+}
