@@ -48,6 +48,7 @@ pub(crate) async fn open_with(
         .args(["--pitchey"])
         .env("GATEWAY_PITCHEY__SECRET", SECRET)
         .env("GATEWAY_PITCHEY__REDIS_URL", redis_url)
+        .env("GATEWAY_LIMITS__CLIENTS", "0")
         .env("GATEWAY_ORIGIN__CONNECT_TIMEOUT_MS", "1000");
     for (name, value) in of_gateway {
         program = program.env(name, value);
