@@ -15,7 +15,9 @@
 
 use crate::cached::{CachedResponse, ResponseKind, Responses, kept_route, tags_of};
 use crate::coding::Coding;
+use crate::limits::Class;
 use crate::params::decode;
+use crate::problem::whole_seconds;
 use crate::routes::{Caching, caching_of, openapi, public_route};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -24,6 +26,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use pitchey_cache::{Answer, AsOf, Epoch, Seq, State as Freshness};
 use pitchey_model::{PitchId, Username};
+use pitchey_resilience::{Quota, Verdict};
 use pitchey_runtime::Clock;
 use sha2::Sha256;
 use std::sync::Arc;
@@ -272,6 +275,25 @@ impl Default for Routes {
     }
 }
 
+/// The class of what is asked for, whose path is normal, as limits count it.
+pub fn class_of(method: &Method, path: &str) -> Class {
+    const VIEW: &str = "/api/pitches/{id}/view";
+    let view = path.strip_prefix("/api/pitches/");
+    let view = view.and_then(|rest| rest.strip_suffix("/view"));
+    let is_view = view.is_some_and(|id| !id.is_empty() && !id.contains('/'));
+    Class::of(method, Some(if is_view { VIEW } else { path }))
+}
+
+/// The fields that tell a client of a limit with this name, and how it stands with it.
+pub fn limit_fields(name: &str, quota: Quota, verdict: &Verdict) -> [(HeaderName, HeaderValue); 2] {
+    crate::limits::fields(name, quota, verdict)
+}
+
+/// When one who asks too often may ask again, as `Retry-After` says it.
+pub fn retry_after(verdict: &Verdict) -> HeaderValue {
+    HeaderValue::from(whole_seconds(verdict.retry_after))
+}
+
 /// The coding of answers that a client would have, as `Accept-Encoding` names it.
 pub fn coding(headers: &HeaderMap) -> &'static str {
     Coding::negotiate(headers).name()
@@ -406,6 +428,22 @@ mod tests {
             .map(|(route, kind, _)| (route, kind))
             .collect();
         assert_eq!(table, KEPT);
+    }
+
+    #[test]
+    fn a_path_is_of_the_class_of_its_route() {
+        for (method, path, class) in [
+            (Method::GET, "/api/pitches", Class::Read),
+            (Method::GET, "/api/search", Class::Search),
+            (Method::GET, "/api/auth/login", Class::Read),
+            (Method::POST, "/api/auth/login", Class::Auth),
+            (Method::POST, "/api/pitches", Class::Write),
+            (Method::POST, "/api/pitches/x/view", Class::Beacon),
+            (Method::POST, "/api/pitches/x/y/view", Class::Write),
+            (Method::DELETE, "/anything", Class::Write),
+        ] {
+            assert_eq!(class_of(&method, path), class, "{method} {path}");
+        }
     }
 
     #[test]

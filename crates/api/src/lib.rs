@@ -55,6 +55,7 @@ pub use cache_desk::{
 pub use cached::{CachedResponse, ResponseKind, Responses, SessionCache};
 pub use cursor::CursorKey;
 pub use health::Readiness;
+pub use limits::Class as RouteClass;
 pub use memory_reads::MemoryReads;
 pub use priority::priority_of;
 pub use problem::{Problem, RequestId};

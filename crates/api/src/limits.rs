@@ -9,7 +9,7 @@ use crate::site::ClientAddress;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac as _};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use pitchey_model::UserId;
 use pitchey_resilience::{KeyedRateLimiter, Quota, Verdict};
 use pitchey_runtime::Monotonic;
@@ -22,7 +22,7 @@ const KEYS: usize = 100_000;
 
 /// What routes cost, and so how often they may be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Class {
+pub enum Class {
     /// What is cheap, or cached in front: lists, details, profiles, health.
     Read,
     /// Full-text search.
@@ -53,7 +53,8 @@ impl Class {
         }
     }
 
-    const fn name(self) -> &'static str {
+    /// Its name in fields and figures.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Search => "search",
@@ -301,19 +302,30 @@ impl Counted {
         Err(Problem::new(Kind::TooManyRequests, detail).after(self.verdict.retry_after))
     }
 
-    /// Tells the client where it stands (draft-ietf-httpapi-ratelimit-headers-10).
+    /// Tells the client where it stands.
     pub(crate) fn tell(&self, headers: &mut HeaderMap) {
-        let (name, verdict) = (self.name, &self.verdict);
-        let window = whole_seconds(self.quota.window());
-        let reset = whole_seconds(verdict.reset_after);
-        let policy = format!("\"{name}\";q={};w={window}", verdict.limit);
-        let state = format!("\"{name}\";r={};t={reset}", verdict.remaining);
-        for (field, value) in [("ratelimit-policy", policy), ("ratelimit", state)] {
-            if let Ok(value) = HeaderValue::try_from(value) {
-                headers.insert(field, value);
-            }
+        for (field, value) in fields(self.name, self.quota, &self.verdict) {
+            headers.insert(field, value);
         }
     }
+}
+
+/// A limit by its name, and how a client stands with it (draft-ietf-httpapi-ratelimit-headers-10).
+pub(crate) fn fields(
+    name: &str,
+    quota: Quota,
+    verdict: &Verdict,
+) -> [(HeaderName, HeaderValue); 2] {
+    let window = whole_seconds(quota.window());
+    let reset = whole_seconds(verdict.reset_after);
+    let policy = format!("\"{name}\";q={};w={window}", verdict.limit);
+    let state = format!("\"{name}\";r={};t={reset}", verdict.remaining);
+    // Names are words of ours.
+    let value = |text: String| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
+    [
+        (HeaderName::from_static("ratelimit-policy"), value(policy)),
+        (HeaderName::from_static("ratelimit"), value(state)),
+    ]
 }
 
 #[cfg(test)]

@@ -23,5 +23,5 @@ pub use body::Body;
 pub use fields::{Client, unkeyed};
 pub use platform::{BoxError, FetchError, Platform, Store};
 pub use proxy::{Proxy, Settings, refusal};
-pub use site::{Failure, Page, Site, SiteSettings};
+pub use site::{Failure, Page, Site, SiteSettings, normal_path};
 pub use slot::Slot;

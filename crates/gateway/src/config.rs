@@ -1,6 +1,6 @@
 //! What the gateway can be told: typed sections, each with its defaults and its own rules.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use figment::Figment;
@@ -10,6 +10,8 @@ use http::{HeaderValue, Uri};
 use ipnet::IpNet;
 use pitchey_api::edge::MIN_SECRET;
 use pitchey_edge::desk::DeskSecret;
+use pitchey_process::client_address;
+use pitchey_process::limit::{Limit, Unit};
 use pitchey_telemetry::LogConfig;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
@@ -35,6 +37,8 @@ pub struct Config {
     pub hub: HubConfig,
     /// What operators may do.
     pub desk: DeskConfig,
+    /// How often a client may ask, for the edge of Pitchey.
+    pub limits: LimitsConfig,
     /// Log lines.
     pub log: LogConfig,
 }
@@ -124,6 +128,8 @@ pub struct HubConfig {
     pub idle_timeout_ms: u64,
     /// Connections to it at once; further ones are refused.
     pub max_connections: usize,
+    /// Connections at once from one address, of IPv6 from one network of 64 bits; 0 is no limit.
+    pub max_per_address: usize,
     /// Within which time connections end, each at its own, once the gateway is to stop.
     pub drain_ms: u64,
 }
@@ -136,6 +142,7 @@ impl Default for HubConfig {
             response_timeout_ms: 5_000,
             idle_timeout_ms: 120_000,
             max_connections: 5_000,
+            max_per_address: 200,
             drain_ms: 5_000,
         }
     }
@@ -235,6 +242,40 @@ impl PitcheyConfig {
         }
         if self.prefix.is_empty() || self.prefix.len() > 64 {
             problems.push("pitchey.prefix: has 1 to 64 bytes".to_owned());
+        }
+    }
+}
+
+/// The `limits` section: `"off"`, or a burst and the rate at which it comes back. Only the edge of Pitchey, which
+/// has a table of routes, limits anybody.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// How many clients are known in each class; of more, those who have asked least are forgotten. 0 switches all
+    /// limits off.
+    pub clients: usize,
+    /// What is cheap, or kept: lists, details, profiles, pages.
+    pub read: Limit,
+    /// Full-text search.
+    pub search: Limit,
+    /// What changes something.
+    pub write: Limit,
+    /// Where passwords are checked or hashed.
+    pub auth: Limit,
+    /// Beacons.
+    pub beacon: Limit,
+}
+
+impl Default for LimitsConfig {
+    /// Several times what the origins allow: many may come from one address.
+    fn default() -> Self {
+        Self {
+            clients: 100_000,
+            read: Limit::new(5_000, 1_000, Unit::Second),
+            search: Limit::new(1_000, 100, Unit::Second),
+            write: Limit::new(1_000, 100, Unit::Second),
+            auth: Limit::new(200, 200, Unit::Minute),
+            beacon: Limit::new(1_000, 200, Unit::Second),
         }
     }
 }
@@ -368,7 +409,11 @@ impl Config {
         range("hub.idle_timeout_ms", hub.idle_timeout_ms, 10, day);
         let most = count(hub.max_connections);
         range("hub.max_connections", most, 1, 1 << 20);
+        let share = count(hub.max_per_address);
+        range("hub.max_per_address", share, 0, 1 << 20);
         range("hub.drain_ms", hub.drain_ms, 0, day);
+        let clients = count(self.limits.clients);
+        range("limits.clients", clients, 0, 10_000_000);
         let pitchey = &self.pitchey;
         range("pitchey.timeout_ms", pitchey.timeout_ms, 1, 10_000);
         range("pitchey.silence_ms", pitchey.silence_ms, 500, 60_000);
@@ -391,9 +436,7 @@ impl HttpConfig {
     /// The networks that are trusted.
     pub fn trusted(&self) -> Result<Vec<IpNet>, String> {
         let network = |text: &String| {
-            let alone = || text.parse().ok().map(|address: IpAddr| address.into());
-            let network: Option<IpNet> = text.parse().ok().or_else(alone);
-            network.ok_or_else(|| format!("{text:?} is no network"))
+            client_address::network(text).ok_or_else(|| format!("{text:?} is no network"))
         };
         self.trusted_proxies.iter().map(network).collect()
     }

@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod config;
 mod frames;
+mod limits;
 mod live;
 pub mod native;
 mod own;
@@ -14,6 +15,7 @@ mod paced;
 pub mod pitchey;
 pub mod serve;
 pub mod server;
+mod shares;
 
 pub use config::Config;
 pub use serve::serve;

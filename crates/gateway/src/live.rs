@@ -4,6 +4,7 @@
 //! Nothing of it is kept. When the gateway is to stop, each ends at a time of its own within the drain,
 //! told so between two frames or events, so that not all clients come again at once.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,8 +31,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, ms};
 use crate::frames::Frames;
+use crate::limits::subscriber;
 use crate::native::{Native, connector};
 use crate::paced::{Farewell, Paced};
+use crate::shares::{Share, Shares};
 
 /// Fields of requests that mean something to the hub. Cookies are none of them: it reads tickets.
 const TO_HUB: [HeaderName; 8] = [
@@ -79,10 +82,18 @@ struct Parts {
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
     hub: Uri,
     places: Arc<Semaphore>,
+    /// Which of them are whose.
+    shares: Shares<IpAddr>,
     tunnels: TaskTracker,
     limits: Limits,
     runtime: SystemRuntime,
     stop: CancellationToken,
+}
+
+/// A connection's place among all, and among those of its client; both are free when it is dropped.
+struct Place {
+    _any: OwnedSemaphorePermit,
+    _own: Share<IpAddr>,
 }
 
 #[derive(Clone, Copy)]
@@ -113,6 +124,7 @@ impl Live {
             client,
             hub: hub.uri().map_err(anyhow::Error::msg)?,
             places: Arc::new(Semaphore::new(hub.max_connections)),
+            shares: Shares::new(hub.max_per_address),
             tunnels: TaskTracker::new(),
             limits: Limits {
                 most: hub.max_connections,
@@ -132,14 +144,25 @@ impl Live {
     }
 
     /// Asks the hub.
-    pub(crate) async fn answer(&self, mut request: Request<Incoming>) -> Response<Body<Native>> {
+    pub(crate) async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        client: IpAddr,
+    ) -> Response<Body<Native>> {
         let parts = &*self.0;
         if request.method() != Method::GET {
             let text = "This is read, with GET.";
             return refusal(StatusCode::METHOD_NOT_ALLOWED, text);
         }
+        let Some(share) = parts.shares.take(subscriber(client)) else {
+            return too_many("This address has as many connections as one may have.");
+        };
         let Ok(place) = parts.places.clone().try_acquire_owned() else {
             return unavailable("There are as many connections as may be.");
+        };
+        let place = Place {
+            _any: place,
+            _own: share,
         };
         let Some(asking) = parts.to_hub(&request) else {
             return refusal(StatusCode::BAD_REQUEST, "This is no address.");
@@ -183,7 +206,7 @@ impl Live {
         answer
     }
 
-    fn open(&self, ends: [OnUpgrade; 2], place: OwnedSemaphorePermit) {
+    fn open(&self, ends: [OnUpgrade; 2], place: Place) {
         let parts = self.0.clone();
         self.0.tunnels.spawn(async move {
             parts.tunnel(ends).await;
@@ -333,6 +356,13 @@ fn chosen(headers: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
         chosen.append(name, line);
     }
     chosen
+}
+
+fn too_many(text: &str) -> Response<Body<Native>> {
+    let mut response = refusal(StatusCode::TOO_MANY_REQUESTS, text);
+    let headers = response.headers_mut();
+    headers.insert(RETRY_AFTER, HeaderValue::from_static("60"));
+    response
 }
 
 fn unavailable(text: &str) -> Response<Body<Native>> {

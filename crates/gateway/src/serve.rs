@@ -9,13 +9,15 @@ use hyper::body::Incoming;
 use ipnet::IpNet;
 use pitchey_edge::{Body, Client, Proxy, Settings, refusal};
 use pitchey_http_cache::Options;
-use pitchey_runtime::{Random as _, SystemRuntime};
+use pitchey_process::client_address::client_address;
+use pitchey_runtime::{Clock as _, Random as _, SystemRuntime};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ms};
+use crate::limits::Limits;
 use crate::live::Live;
 use crate::native::Native;
 use crate::own::{OWN, Own};
@@ -56,6 +58,7 @@ pub async fn serve(
     };
     let live = Live::new(&config, runtime, stop.clone())?;
     let service = Gateway(Arc::new(Parts {
+        limits: Limits::new(&config.limits).filter(|_| config.pitchey.enabled),
         own: Own::new(&config, mode.clone(), live.clone(), runtime),
         mode,
         live: live.clone(),
@@ -92,6 +95,7 @@ pub(crate) enum Mode {
 }
 
 struct Parts {
+    limits: Option<Limits>,
     own: Own,
     mode: Mode,
     live: Option<Live>,
@@ -104,6 +108,7 @@ struct Parts {
 impl Answers<Native> for Gateway {
     async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Body<Native>> {
         let Parts {
+            limits,
             own,
             mode,
             live,
@@ -116,13 +121,25 @@ impl Answers<Native> for Gateway {
             address: Some(peer),
             trusted: trusted.iter().any(|network| network.contains(&peer)),
         };
+        let address = if client.trusted {
+            client_address(peer, request.headers(), trusted)
+        } else {
+            peer
+        };
+        let counted = limits.as_ref().and_then(|limits| {
+            let path = request.uri().path();
+            limits.count(request.method(), path, address, runtime.now())
+        });
+        if let Some(refused) = counted.and_then(|counted| counted.refused()) {
+            return refused;
+        }
         if request.uri().path().starts_with(OWN) {
             return Box::pin(own.answer(request, client)).await;
         }
         if let Some(live) = live
             && Live::takes(request.uri().path())
         {
-            return Box::pin(live.answer(request)).await;
+            return Box::pin(live.answer(request, address)).await;
         }
         if request.body().size_hint().lower() > *largest {
             return refusal(
@@ -131,9 +148,13 @@ impl Answers<Native> for Gateway {
             );
         }
         let request = request.map(|body| Paced::new(body, *runtime, *stall, *largest));
-        match mode {
+        let mut response = match mode {
             Mode::Proxy(proxy) => proxy.handle(request, client).await,
             Mode::Pitchey(site) => site.handle(request, client).await,
+        };
+        if let Some(counted) = counted {
+            counted.tell(response.headers_mut());
         }
+        response
     }
 }

@@ -29,7 +29,7 @@ pub use cache::{CacheConfig, KindConfig};
 pub use counters::CountersConfig;
 pub use duties::DutiesConfig;
 pub use http::HttpConfig;
-pub use limits::{Limit, LimitsConfig, NoLimit};
+pub use limits::LimitsConfig;
 pub use overload::OverloadConfig;
 pub use passwords::PasswordsConfig;
 pub use realtime::RealtimeConfig;

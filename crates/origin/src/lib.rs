@@ -10,7 +10,6 @@ mod cache_desk;
 pub mod caches;
 mod chain;
 pub mod cli;
-pub mod client_address;
 pub mod config;
 pub mod counters;
 pub mod duties;

@@ -49,9 +49,9 @@ mod server_timing;
 
 use observe::Observation;
 
-use crate::client_address::client_address;
 use crate::overload::FrontDoor;
 use crate::server::PeerAddress;
+use pitchey_process::client_address::client_address;
 
 /// The bounds of a request.
 #[derive(Clone, Copy, Debug)]

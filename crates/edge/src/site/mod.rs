@@ -35,6 +35,11 @@ use crate::proxy::refusal;
 
 pub use page::{Failure, Page};
 
+/// The path in the spelling that it is classified by; `None` if it could be read in two ways.
+pub fn normal_path(path: &str) -> Option<std::borrow::Cow<'_, str>> {
+    path::normal(path).ok()
+}
+
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest id of a request that is taken over.

@@ -84,7 +84,8 @@ impl Stage {
         let program = Gateway::program(&format!("http://{}", origin.address()))
             .args(["--pitchey"])
             .env("GATEWAY_PITCHEY__SECRET", SECRET)
-            .env("GATEWAY_PITCHEY__REDIS_URL", redis.url());
+            .env("GATEWAY_PITCHEY__REDIS_URL", redis.url())
+            .env("GATEWAY_LIMITS__CLIENTS", "0");
         let gateway = || block_in_place(|| Gateway::start(&program));
         let stage = Self {
             gateways: [gateway()?, gateway()?],

@@ -56,6 +56,7 @@ pub(crate) async fn open_on(
         ("PITCHEY__ENABLED", "true"),
         ("PITCHEY__SECRET", SECRET),
         ("PITCHEY__REDIS_URL", &*redis_url),
+        ("LIMITS__CLIENTS", "0"),
         ("ORIGIN__CONNECT_TIMEOUT_MS", "1000"),
     ];
     settings.extend(of_edge);

@@ -8,8 +8,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::Rules;
-use crate::client_address;
 use crate::server::Limits;
+use pitchey_process::client_address;
 
 /// The API's listener, what a client may ask of it, and who is believed what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
