@@ -16,6 +16,7 @@ mod db;
 mod deadlines_pg;
 mod dev;
 mod edge_desk;
+mod edge_health;
 mod edge_limits;
 mod edge_live;
 mod edge_operate;
