@@ -39,6 +39,10 @@ pub struct Config {
     pub desk: DeskConfig,
     /// How often a client may ask, for the edge of Pitchey.
     pub limits: LimitsConfig,
+    /// Who is asked how they are, by the edge of Pitchey.
+    pub health: HealthConfig,
+    /// What answers of the edge of Pitchey say of it.
+    pub headers: HeadersConfig,
     /// Log lines.
     pub log: LogConfig,
 }
@@ -280,6 +284,94 @@ impl Default for LimitsConfig {
     }
 }
 
+/// The `health` section.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HealthConfig {
+    /// How long lies between two questions to one, a fifth more or less.
+    pub interval_ms: u64,
+    /// How long an answer may take.
+    pub timeout_ms: u64,
+    /// Who is asked beside the origin and the hub.
+    pub targets: Vec<HealthTarget>,
+}
+
+/// Somebody who is asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HealthTarget {
+    /// What it is called.
+    pub name: String,
+    /// What is read: it is well if the answer is 200.
+    pub url: String,
+}
+
+impl Default for HealthConfig {
+    fn default() -> Self {
+        Self {
+            interval_ms: 10_000,
+            timeout_ms: 2_000,
+            targets: Vec::new(),
+        }
+    }
+}
+
+impl HealthConfig {
+    /// The most targets.
+    const MOST: usize = 20;
+
+    fn validate(&self, problems: &mut Vec<String>) {
+        if self.targets.len() > Self::MOST {
+            problems.push(format!("health.targets: has more than {}", Self::MOST));
+        }
+        let mut names = vec!["origin", "hub", "redis"];
+        for HealthTarget { name, url } in &self.targets {
+            let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+            if !(1..=32).contains(&name.len()) || !name.bytes().all(is_letter) {
+                problems.push(format!("health.targets: {name:?} is no name"));
+            } else if names.contains(&&**name) {
+                problems.push(format!("health.targets: there is another {name:?}"));
+            }
+            names.push(name);
+            let uri: Option<Uri> = url.parse().ok();
+            let is_known = |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https"));
+            if !uri.is_some_and(|uri| is_known(&uri)) {
+                problems.push(format!(
+                    "health.targets: {url:?} is not http:// or https://"
+                ));
+            }
+        }
+    }
+}
+
+/// The `headers` section.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HeadersConfig {
+    /// Whether answers say how long they took, where they come from, and by which version.
+    pub debug: bool,
+    /// Where this edge is; answers do not say so if it has no name.
+    pub location: String,
+}
+
+impl Default for HeadersConfig {
+    fn default() -> Self {
+        Self {
+            debug: true,
+            location: String::new(),
+        }
+    }
+}
+
+impl HeadersConfig {
+    fn validate(&self, problems: &mut Vec<String>) {
+        let fits = self.location.len() <= 64 && HeaderValue::from_str(&self.location).is_ok();
+        if !fits {
+            problems.push("headers.location: is no short plain text".to_owned());
+        }
+    }
+}
+
 /// The `desk` section.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -363,6 +455,8 @@ impl Config {
         }
         self.pitchey.validate(&mut problems);
         self.desk.validate(&mut problems);
+        self.health.validate(&mut problems);
+        self.headers.validate(&mut problems);
         let is_pitchey = self.pitchey.enabled;
         self.hub.validate(&self.http, is_pitchey, &mut problems);
         let mut range = |name: &str, value: u64, least: u64, most: u64| {
@@ -412,6 +506,9 @@ impl Config {
         let share = count(hub.max_per_address);
         range("hub.max_per_address", share, 0, 1 << 20);
         range("hub.drain_ms", hub.drain_ms, 0, day);
+        let health = &self.health;
+        range("health.interval_ms", health.interval_ms, 100, day);
+        range("health.timeout_ms", health.timeout_ms, 1, day);
         let clients = count(self.limits.clients);
         range("limits.clients", clients, 0, 10_000_000);
         let pitchey = &self.pitchey;

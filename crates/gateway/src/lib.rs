@@ -7,8 +7,10 @@
 pub mod cli;
 pub mod config;
 mod frames;
+mod health;
 mod limits;
 mod live;
+mod marks;
 pub mod native;
 mod own;
 mod paced;

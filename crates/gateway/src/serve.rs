@@ -17,8 +17,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ms};
+use crate::health::Health;
 use crate::limits::Limits;
 use crate::live::Live;
+use crate::marks::Marks;
 use crate::native::Native;
 use crate::own::{OWN, Own};
 use crate::paced::Paced;
@@ -56,8 +58,17 @@ pub async fn serve(
         };
         Mode::Proxy(Proxy::new(platform.clone(), settings))
     };
+    let health = match &mode {
+        Mode::Pitchey(site) => Some(Health::new(&config, site.clone(), runtime)?),
+        Mode::Proxy(_) => None,
+    };
+    if let Some(health) = health.clone() {
+        beside.spawn(health.run(stop.clone()));
+    }
     let live = Live::new(&config, runtime, stop.clone())?;
     let service = Gateway(Arc::new(Parts {
+        health,
+        marks: Marks::new(&config.headers).filter(|_| config.pitchey.enabled),
         limits: Limits::new(&config.limits).filter(|_| config.pitchey.enabled),
         own: Own::new(&config, mode.clone(), live.clone(), runtime),
         mode,
@@ -95,6 +106,8 @@ pub(crate) enum Mode {
 }
 
 struct Parts {
+    health: Option<Health>,
+    marks: Option<Marks>,
     limits: Option<Limits>,
     own: Own,
     mode: Mode,
@@ -108,6 +121,8 @@ struct Parts {
 impl Answers<Native> for Gateway {
     async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Body<Native>> {
         let Parts {
+            health,
+            marks,
             limits,
             own,
             mode,
@@ -136,6 +151,11 @@ impl Answers<Native> for Gateway {
         if request.uri().path().starts_with(OWN) {
             return Box::pin(own.answer(request, client)).await;
         }
+        if let Some(health) = health
+            && Health::takes(request.method(), request.uri().path())
+        {
+            return health.answer(request.method());
+        }
         if let Some(live) = live
             && Live::takes(request.uri().path())
         {
@@ -147,6 +167,7 @@ impl Answers<Native> for Gateway {
                 "The body of the request is too large.",
             );
         }
+        let began = runtime.now();
         let request = request.map(|body| Paced::new(body, *runtime, *stall, *largest));
         let mut response = match mode {
             Mode::Proxy(proxy) => proxy.handle(request, client).await,
@@ -154,6 +175,9 @@ impl Answers<Native> for Gateway {
         };
         if let Some(counted) = counted {
             counted.tell(response.headers_mut());
+        }
+        if let Some(marks) = marks {
+            marks.leave(response.headers_mut(), runtime.now().since(began));
         }
         response
     }

@@ -222,6 +222,7 @@ async fn a_public_read_is_kept_and_says_so_and_nothing_else_is(shell: Shell) -> 
     }
     let filters = [
         (r"dur=[\d.]+", "dur=[ms]"),
+        (r"x-response-time: [\d.]+ms", "x-response-time: [ms]"),
         (r"ttl=\d+", "ttl=[s]"),
         (r"x-request-id: \S+", "x-request-id: [id]"),
         (r"\d+\.[A-Za-z0-9_-]{22}", "[hash]"),

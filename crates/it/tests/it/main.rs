@@ -17,6 +17,7 @@ mod deadlines_pg;
 mod dev;
 mod edge_desk;
 mod edge_faults;
+mod edge_health;
 mod edge_limits;
 mod edge_live;
 mod edge_operate;
