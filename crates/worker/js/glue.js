@@ -7,10 +7,22 @@ export function flattened(headers) {
   return text;
 }
 
+// As the constructors of the platform take them with the fewest crossings: an object, unless a name comes
+// more than once.
 function headers(text) {
   const lines = text.split("\n");
-  const made = new Headers();
-  for (let at = 0; at + 1 < lines.length; at += 2) made.append(lines[at], lines[at + 1]);
+  const made = Object.create(null);
+  for (let at = 0; at + 1 < lines.length; at += 2) {
+    const name = lines[at];
+    if (name in made) return pairs(lines);
+    made[name] = lines[at + 1];
+  }
+  return made;
+}
+
+function pairs(lines) {
+  const made = [];
+  for (let at = 0; at + 1 < lines.length; at += 2) made.push([lines[at], lines[at + 1]]);
   return made;
 }
 
@@ -21,15 +33,21 @@ class Life {
   ended = false;
   #waiting = new Set();
 
-  // What `work` promises, or the end of the module that it is done by.
+  // What `work` gives, or what it promises, or the end of the module that it is done by.
   guard(work) {
+    let given;
+    this.run(() => {
+      given = work();
+    });
+    if (this.ended) throw new Error("the edge has failed");
+    if (!(given instanceof Promise)) return given;
     return new Promise((resolve, reject) => {
       this.#waiting.add(reject);
       const settled = (settle) => (value) => {
         this.#waiting.delete(reject);
         settle(value);
       };
-      this.run(() => work().then(settled(resolve), settled(reject)));
+      given.then(settled(resolve), settled(reject));
     });
   }
 
@@ -155,7 +173,21 @@ export function leave(stream) {
 }
 
 export function respond(status, fields, body) {
-  return new Response(body, { status, headers: headers(fields), encodeBody: "manual" });
+  try {
+    return new Response(body, { status, headers: headers(fields), encodeBody: "manual" });
+  } catch (error) {
+    // A status or a field that is none here.
+    console.error(`an answer cannot be passed on: ${error}`);
+    return problem(502, "Bad Gateway");
+  }
+}
+
+// An answer of the edge's own, where the module can give none.
+export function problem(status, title) {
+  return Response.json(
+    { type: "about:blank", title, status },
+    { status, headers: { "content-type": "application/problem+json", "cache-control": "no-store" } },
+  );
 }
 
 // A body that comes out of the module piece by piece; `length` if that is known.

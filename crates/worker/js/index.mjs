@@ -3,7 +3,7 @@
 
 import module from "./pitchey_worker_bg.wasm";
 import * as edge from "./pitchey_worker.js";
-import { flattened, living } from "./glue.js";
+import { flattened, living, problem } from "./glue.js";
 
 edge.initSync({ module });
 
@@ -12,39 +12,40 @@ function variables(env) {
   return JSON.stringify(Object.fromEntries(strings));
 }
 
-function failed() {
-  const problem = { type: "about:blank", title: "Internal Server Error", status: 500 };
-  return Response.json(problem, {
-    status: 500,
-    headers: { "content-type": "application/problem+json", "cache-control": "no-store" },
-  });
-}
-
-async function answered(life, request, env, context) {
+// An answer, at once if it is in memory; else the promise of one.
+function answered(life, request, env, context) {
   if (!life.configured) {
-    edge.configure(variables(env));
+    life.run(() => edge.configure(variables(env)));
     life.configured = true;
   }
   const { method, url, headers, body } = request;
   return life.guard(() => edge.answer(method, url, flattened(headers), body, context));
 }
 
-export default {
-  async fetch(request, env, context) {
-    const life = living(edge.__wbg_reset_state);
+// Perhaps it was another request that the module failed at: a read may be asked for once more.
+async function again(life, request, env, context) {
+  if (life.ended && (request.method === "GET" || request.method === "HEAD")) {
     try {
-      return await answered(life, request, env, context);
+      return await answered(living(edge.__wbg_reset_state), request, env, context);
     } catch (error) {
       console.error(String(error));
     }
-    // Perhaps it was another request that it failed at: a read may be asked for once more.
-    if (life.ended && (request.method === "GET" || request.method === "HEAD")) {
-      try {
-        return await answered(living(edge.__wbg_reset_state), request, env, context);
-      } catch (error) {
-        console.error(String(error));
-      }
+  }
+  return problem(500, "Internal Server Error");
+}
+
+export default {
+  fetch(request, env, context) {
+    const life = living(edge.__wbg_reset_state);
+    const instead = (error) => {
+      console.error(String(error));
+      return again(life, request, env, context);
+    };
+    try {
+      const given = answered(life, request, env, context);
+      return given instanceof Promise ? given.catch(instead) : given;
+    } catch (error) {
+      return instead(error);
     }
-    return failed();
   },
 };

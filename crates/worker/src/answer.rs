@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::task::{Context as Waking, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use pitchey_runtime::Random as _;
 use send_wrapper::SendWrapper;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen_futures::future_to_promise;
 
 use crate::body::{Upload, outgoing};
 use crate::config::Config;
@@ -88,36 +90,45 @@ impl Edge {
     }
 }
 
-/// Answers a request, whose fields are a text.
-///
-/// # Errors
-///
-/// JavaScript takes no response for it.
+/// Answers a request, whose fields are a text: a response, if there is one at once, else the promise of one.
 #[wasm_bindgen]
-pub async fn answer(
+pub fn answer(
     method: String,
     url: String,
     fields: String,
     body: Option<glue::Stream>,
     context: glue::Context,
-) -> Result<glue::Response, JsValue> {
+) -> JsValue {
     let scope = Scope::new(context);
-    let method = Method::from_bytes(method.as_bytes()).unwrap_or_default();
-    let is_head = method == Method::HEAD;
+    let answering = answered(scope.clone(), method, url, fields, body);
+    let mut answering = Box::pin(scope.scoped(answering));
+    // What is in memory is there when it is first looked for, and costs no promise. Whatever else is waited
+    // for is polled again at once, and then knows whom to wake.
+    let mut waking = Waking::from_waker(Waker::noop());
+    match answering.as_mut().poll(&mut waking) {
+        Poll::Ready(response) => response.into(),
+        Poll::Pending => future_to_promise(async move { Ok(answering.await.into()) }).into(),
+    }
+}
+
+async fn answered(
+    scope: Scope,
+    method: String,
+    url: String,
+    fields: String,
+    body: Option<glue::Stream>,
+) -> glue::Response {
     let response = match EDGE.with_borrow(Clone::clone) {
-        Some(edge) => {
-            let answering = handle(&edge, method, &url, &fields, body);
-            scope.clone().scoped(answering).await
-        }
+        Some(edge) => handle(&edge, &method, &url, &fields, body).await,
         None => {
             let text = "The edge is not configured as it must be.";
             refusal(StatusCode::INTERNAL_SERVER_ERROR, text)
         }
     };
     let (parts, body) = response.into_parts();
-    let without_body = is_head || matches!(parts.status.as_u16(), 204 | 205 | 304);
+    let without_body = method == "HEAD" || matches!(parts.status.as_u16(), 204 | 205 | 304);
     let body = if without_body {
-        scope.within(|| drop(body));
+        drop(body);
         JsValue::NULL
     } else {
         outgoing(body, &scope)
@@ -127,13 +138,14 @@ pub async fn answer(
 
 async fn handle(
     edge: &Edge,
-    method: Method,
+    method: &str,
     url: &str,
     fields: &str,
     body: Option<glue::Stream>,
 ) -> Response<Body<Workers>> {
     let Edge { mode, config } = edge;
-    let Ok(uri) = path_and_query(url).parse::<Uri>() else {
+    let method = Method::from_bytes(method.as_bytes()).ok();
+    let Some((method, uri)) = method.zip(path_and_query(url).parse::<Uri>().ok()) else {
         return refusal(StatusCode::BAD_REQUEST, "This is no address.");
     };
     if uri.path().starts_with(OWN) {

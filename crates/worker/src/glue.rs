@@ -53,9 +53,8 @@ extern "C" {
     #[wasm_bindgen(js_name = leave)]
     pub(crate) fn leave_stream(stream: &Stream);
 
-    /// A response. Fails if the status or a field is none.
-    #[wasm_bindgen(catch)]
-    pub(crate) fn respond(status: u16, fields: &str, body: &JsValue) -> Result<Response, JsValue>;
+    /// A response; one that says so if the platform takes none for this.
+    pub(crate) fn respond(status: u16, fields: &str, body: &JsValue) -> Response;
 
     /// A body that comes piece by piece.
     pub(crate) fn streamed(source: Outgoing, length: Option<f64>) -> Stream;
