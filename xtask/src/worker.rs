@@ -13,6 +13,7 @@ use crate::{setup, steps, wasm};
 /// The module as cargo names it, and as it is called beside its JavaScript.
 const MODULE: &str = "pitchey_worker.wasm";
 const BOUND: &str = "pitchey_worker_bg.wasm";
+const GLUE: &str = "pitchey_worker.js";
 
 /// What stands beside the module as it is.
 const SCRIPTS: [&str; 2] = ["index.mjs", "glue.js"];
@@ -105,13 +106,17 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     if is_newer(&done, &sources) {
         return Ok(());
     }
+    // Elsewhere first: what is there may be running.
+    let bound = workspace.target.join("worker-bound");
+    fs::create_dir_all(&bound)?;
+    steps::run(workspace.program("bindgen").arg(&compiled).arg(&bound))?;
+    shrink(workspace, &bound.join(BOUND))?;
     fs::create_dir_all(&directory)?;
-    steps::run(workspace.program("bindgen").arg(&compiled).arg(&directory))?;
-    for name in SCRIPTS {
-        fs::copy(scripts.join(name), directory.join(name))
+    let made = [BOUND, GLUE].map(|name| (&bound, name));
+    for (from, name) in made.into_iter().chain(SCRIPTS.map(|name| (&scripts, name))) {
+        fs::copy(from.join(name), directory.join(name))
             .with_context(|| format!("cannot copy {name}"))?;
     }
-    shrink(workspace, &directory.join(BOUND))?;
     fs::write(done, "")?;
     Ok(())
 }

@@ -207,11 +207,21 @@ async fn a_public_read_is_kept_and_says_so_and_nothing_else_is(shell: Shell) -> 
         ("what is private", &me),
         ("a parameter that it does not have", &wrong),
     ] {
+        // What is a list is shown in its members: Workers put them in one line.
         let mut lines: Vec<String> = answer
             .headers
             .iter()
             .filter(|(name, _)| !["date", "x-database-time"].contains(&name.as_str()))
-            .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
+            .flat_map(|(name, value)| {
+                let value = String::from_utf8_lossy(value.as_bytes());
+                let members = if name == "server-timing" {
+                    value.split(", ").map(str::to_owned).collect()
+                } else {
+                    vec![value.into_owned()]
+                };
+                let lines = members.into_iter();
+                lines.map(move |member| format!("{name}: {member}"))
+            })
             .collect();
         lines.sort_unstable();
         let _ = writeln!(report, "{name}: {}\n{}\n", answer.status, lines.join("\n"));
@@ -230,7 +240,9 @@ async fn a_public_read_is_kept_and_says_so_and_nothing_else_is(shell: Shell) -> 
         (r"r=\d+;t=\d+", "[left]"),
         (r"content-length: \d+", "content-length: [n]"),
     ];
-    insta::with_settings!({filters => filters}, { insta::assert_snapshot!(report) });
+    insta::with_settings!({filters => filters}, {
+        insta::assert_snapshot!("a_public_read_is_kept_and_says_so_and_nothing_else_is", report);
+    });
     assert_eq!(first.body, second.body);
     assert_eq!(
         (bed.entries().await?, third.body.len(), head.body.len()),
@@ -332,6 +344,13 @@ const BEHIND: [&str; 18] = [
     "%252fx.css",
     ".css",
 ];
+/// Whether a path has segments of dots.
+fn has_dots(path: &str) -> bool {
+    let path = path.replace("%2e", ".");
+    path.split('/')
+        .any(|segment| [".", ".."].contains(&segment))
+}
+
 const BEFORE: [&str; 5] = ["/", "/.", "/x/..", "/static/%2e%2e", "/%2f"];
 
 async fn no_trick_has_a_private_answer_stored(shell: Shell) -> Result<()> {
@@ -367,7 +386,10 @@ async fn no_trick_has_a_private_answer_stored(shell: Shell) -> Result<()> {
         for target in behind.chain(before) {
             tried += 1;
             let answer = bed.edge.read(&maker.person, &target).await?;
+            // Workers take dots out before anybody sees them: then it is the route itself.
+            let is_plain = shell == Shell::Worker && has_dots(&target);
             let refused = match answer.status {
+                _ if is_plain => true,
                 // The route takes any last segment, but for a change.
                 400 | 404 | 405 => true,
                 // Or for admins.
@@ -380,7 +402,11 @@ async fn no_trick_has_a_private_answer_stored(shell: Shell) -> Result<()> {
                 "{target}"
             );
             let stranger = bed.edge.get(&target, &[]).await?;
-            assert!(stranger.status >= 400, "{target}: {}", stranger.status);
+            assert!(
+                is_plain || stranger.status >= 400,
+                "{target}: {}",
+                stranger.status
+            );
             assert_ne!(stranger.header("x-cache-status"), "HIT", "{target}");
         }
         // The route itself, and a query that looks like a file.

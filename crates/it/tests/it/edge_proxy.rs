@@ -114,7 +114,7 @@ async fn what_is_stored_is_served_and_the_headers_say_so(shell: Shell) -> Result
         .map(shown)
         .join("\n\n");
     insta::with_settings!({filters => [(r"ttl=\d+", "ttl=[s]"), (r"age: \d+", "age: [s]")]}, {
-        insta::assert_snapshot!(all);
+        insta::assert_snapshot!("what_is_stored_is_served_and_the_headers_say_so", all);
     });
     let seen = bed.upstream.seen();
     assert_eq!(seen.len(), 2);
@@ -341,14 +341,16 @@ async fn what_is_too_large_or_breaks_off_is_passed_on_and_not_stored(shell: Shel
     .await?;
     let bed = open(shell, upstream, &[("STORE__LARGEST_BODY_KIB", "64")])?;
     for _ in 0..2 {
-        let large = bed.client.get("/large", &[]).await?;
+        // On connections of their own: one that breaks off takes no other with it.
+        let client = Client::new(bed.edge.address());
+        let large = client.get("/large", &[]).await?;
         assert_eq!(large.body.len(), 100_000);
         assert!(!large.header("cache-status").contains("stored"));
-        let broken = bed.client.get("/broken", &[]).await;
-        match shell {
-            Shell::Gateway => assert!(broken.is_err(), "a body that breaks off is told as that"),
-            // workerd ends what has no length as if it were whole, also what it passes on by itself.
-            Shell::Worker => assert_eq!(text(&broken?), "half"),
+        match (shell, client.get("/broken", &[]).await) {
+            (_, Err(_)) => {}
+            // workerd may end what has no length as if it were whole, also what it passes on by itself.
+            (Shell::Worker, Ok(broken)) => assert_eq!(text(&broken), "half"),
+            (Shell::Gateway, Ok(_)) => panic!("a body that breaks off is told as that"),
         }
     }
     assert_eq!(bed.upstream.seen().len(), 4);

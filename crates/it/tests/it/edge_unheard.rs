@@ -66,7 +66,7 @@ async fn read(client: Client, target: String, history: History, until: u32) -> R
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_read_is_older_than_the_bound_and_who_edits_sees_it_at_once() -> Result<()> {
-    const EDITS: u32 = 100;
+    const EDITS: u32 = 40;
     let Some(bed) = open().await? else {
         return Ok(());
     };
@@ -132,12 +132,12 @@ async fn what_the_bound_has_passed_for_stands_in_for_an_origin_that_is_gone() ->
     };
     let mut maker = Maker::new(&bed.edge, 0, 2).await?;
     let mut pitch = maker.things.remove(1);
-    bed.edge.get(&pitch.target, &[]).await?.expect(200)?;
+    let kept = bed.edge.get(&pitch.target, &[]).await?.expect(200)?;
     bed.to_origin.cut();
     let until = Instant::now() + PATIENCE;
     loop {
         let answer = bed.edge.get(&pitch.target, &[]).await?.expect(200)?;
-        assert_eq!(versions(&answer, 1), Some(pitch.version));
+        assert_eq!(answer.body, kept.body);
         if answer.header("cache-status").contains("fwd=stale") {
             break;
         }
