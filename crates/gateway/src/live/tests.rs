@@ -58,10 +58,16 @@ impl Bed {
 
     /// What the hub is asked, and its side.
     async fn asked(&self, answer: &str) -> (TcpStream, String) {
-        let (mut stream, _) = within(self.hub.accept()).await.expect("a connection");
-        let head = until(&mut stream, "\r\n\r\n").await;
-        stream.write_all(answer.as_bytes()).await.expect("written");
-        (stream, head)
+        loop {
+            let (mut stream, _) = within(self.hub.accept()).await.expect("a connection");
+            let head = until(&mut stream, "\r\n\r\n").await;
+            // How it is, the gateway asks for itself, and not in the middle of what a test is about.
+            if head.starts_with("GET /healthz ") {
+                continue;
+            }
+            stream.write_all(answer.as_bytes()).await.expect("written");
+            return (stream, head);
+        }
     }
 
     async fn end(mut self) {
@@ -174,9 +180,8 @@ async fn who_cannot_be_taken_is_told_at_once() {
         loop {
             let mut again = bed.ask("GET /ws HTTP/1.1").await;
             let answering = async {
-                let (mut hub, _) = bed.hub.accept().await.expect("a connection");
                 let no = "HTTP/1.1 426 Upgrade Required\r\ncontent-length: 0\r\n\r\n";
-                hub.write_all(no.as_bytes()).await.expect("written");
+                let _hub = bed.asked(no).await;
                 std::future::pending::<()>().await;
             };
             let answer = tokio::select! {
