@@ -37,6 +37,7 @@ const edge :Workerd.Worker = (
     (name = "STORE__MEMORY_MIB", fromEnvironment = "WORKER_STORE__MEMORY_MIB"),
     (name = "STORE__LARGEST_BODY_KIB", fromEnvironment = "WORKER_STORE__LARGEST_BODY_KIB"),
     (name = "HTTP__MAX_BODY_BYTES", fromEnvironment = "WORKER_HTTP__MAX_BODY_BYTES"),
-    (name = "HTTP__MAX_HEADER_BYTES", fromEnvironment = "WORKER_HTTP__MAX_HEADER_BYTES")
+    (name = "HTTP__MAX_HEADER_BYTES", fromEnvironment = "WORKER_HTTP__MAX_HEADER_BYTES"),
+    (name = "HEADERS__DEBUG", fromEnvironment = "WORKER_HEADERS__DEBUG")
   ]
 );

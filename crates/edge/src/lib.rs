@@ -11,6 +11,7 @@ mod body;
 pub mod desk;
 mod fields;
 mod flights;
+mod marks;
 mod platform;
 mod proxy;
 mod purges;
@@ -21,6 +22,7 @@ mod tee;
 
 pub use body::Body;
 pub use fields::{Client, unkeyed};
+pub use marks::Marks;
 pub use platform::{BoxError, FetchError, Platform, Store};
 pub use proxy::{Proxy, Settings, refusal};
 pub use site::{Failure, Page, Site, SiteSettings, normal_path};

@@ -10,7 +10,6 @@ mod frames;
 mod health;
 mod limits;
 mod live;
-mod marks;
 pub mod native;
 mod own;
 mod paced;

@@ -7,7 +7,7 @@ use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use ipnet::IpNet;
-use pitchey_edge::{Body, Client, Proxy, Settings, refusal};
+use pitchey_edge::{Body, Client, Marks, Proxy, Settings, refusal};
 use pitchey_http_cache::Options;
 use pitchey_process::client_address::client_address;
 use pitchey_runtime::{Clock as _, Random as _, SystemRuntime};
@@ -20,7 +20,6 @@ use crate::config::{Config, ms};
 use crate::health::Health;
 use crate::limits::Limits;
 use crate::live::Live;
-use crate::marks::Marks;
 use crate::native::Native;
 use crate::own::{OWN, Own};
 use crate::paced::Paced;
@@ -68,7 +67,8 @@ pub async fn serve(
     let live = Live::new(&config, runtime, stop.clone())?;
     let service = Gateway(Arc::new(Parts {
         health,
-        marks: Marks::new(&config.headers).filter(|_| config.pitchey.enabled),
+        marks: (config.pitchey.enabled && config.headers.debug)
+            .then(|| Marks::new(&config.headers.location)),
         limits: Limits::new(&config.limits).filter(|_| config.pitchey.enabled),
         own: Own::new(&config, mode.clone(), live.clone(), runtime),
         mode,

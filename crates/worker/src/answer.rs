@@ -10,10 +10,10 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderVal
 use http::{Method, Request, Response, StatusCode, Uri};
 use pitchey_cache::NoShared;
 use pitchey_edge::{
-    Body, Client, Platform as _, Proxy, Settings, Site, SiteSettings, Store as _, refusal,
+    Body, Client, Marks, Platform as _, Proxy, Settings, Site, SiteSettings, Store as _, refusal,
 };
 use pitchey_http_cache::Options;
-use pitchey_runtime::Random as _;
+use pitchey_runtime::{Clock as _, Random as _};
 use send_wrapper::SendWrapper;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -27,6 +27,7 @@ use crate::scope::Scope;
 use crate::{fields, glue};
 
 const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
+const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
 
 /// What is the edge's own lies under this.
 const OWN: &str = "/__edge/";
@@ -34,6 +35,7 @@ const OWN: &str = "/__edge/";
 /// The edge of this isolate.
 struct Edge {
     mode: Mode,
+    platform: Workers,
     config: Config,
 }
 
@@ -60,6 +62,7 @@ pub fn configure(variables: &str) {
 impl Edge {
     fn new(config: Config) -> Self {
         let platform = Workers::new(&config);
+        let clock = platform.clone();
         let (origin, name) = (config.origin.clone(), "pitchey-edge".to_owned());
         let patience = Duration::from_millis(config.response_timeout_ms.into());
         let mode = if let Some(pitchey) = &config.pitchey {
@@ -86,7 +89,23 @@ impl Edge {
             };
             Mode::Proxy(Proxy::new(platform, settings))
         };
-        Self { mode, config }
+        Self {
+            mode,
+            platform: clock,
+            config,
+        }
+    }
+
+    /// What answers to a request with these fields are to say of this edge, if anything.
+    fn marks(&self, headers: &HeaderMap) -> Option<Marks> {
+        self.config
+            .pitchey
+            .as_ref()
+            .filter(|pitchey| pitchey.marks)?;
+        let ray = headers.get(CF_RAY).and_then(|ray| ray.to_str().ok());
+        // It ends with the code of the data centre.
+        let location = ray.and_then(|ray| ray.rsplit_once('-'));
+        Some(Marks::new(location.map_or("", |(_, location)| location)))
     }
 }
 
@@ -143,7 +162,11 @@ async fn handle(
     fields: &str,
     body: Option<glue::Stream>,
 ) -> Response<Body<Workers>> {
-    let Edge { mode, config } = edge;
+    let Edge {
+        mode,
+        platform,
+        config,
+    } = edge;
     let method = Method::from_bytes(method.as_bytes()).ok();
     let Some((method, uri)) = method.zip(path_and_query(url).parse::<Uri>().ok()) else {
         return refusal(StatusCode::BAD_REQUEST, "This is no address.");
@@ -156,6 +179,8 @@ async fn handle(
         return refusal(status, "The header of the request is too large.");
     }
     let mut headers = fields::read(fields);
+    let began = platform.now();
+    let marks = edge.marks(&headers);
     let client = Client {
         address: headers
             .get(CF_CONNECTING_IP)
@@ -176,10 +201,15 @@ async fn handle(
     *asked.method_mut() = method;
     *asked.uri_mut() = uri;
     *asked.headers_mut() = headers;
-    match mode {
+    let mut response = match mode {
         Mode::Proxy(proxy) => proxy.handle(asked, client).await,
         Mode::Pitchey(site) => site.handle(asked, client).await,
+    };
+    if let Some(marks) = marks {
+        let took = platform.now().since(began);
+        marks.leave(response.headers_mut(), took);
     }
+    response
 }
 
 /// The path and the query of an absolute URL.

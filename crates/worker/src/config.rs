@@ -44,6 +44,8 @@ pub struct Pitchey {
     pub secret: HeaderValue,
     /// How long after the origin was asked an answer of it may be served from memory, in milliseconds.
     pub bound_ms: u32,
+    /// Whether answers say how long they took, where they come from, and by which version.
+    pub marks: bool,
 }
 
 impl std::fmt::Debug for Pitchey {
@@ -124,14 +126,31 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         }
     }
 
+    fn switch(&mut self, name: &str, default: bool) -> bool {
+        match (self.look_up)(name).as_deref() {
+            None => default,
+            Some("true") => true,
+            Some("false") => false,
+            Some(_) => {
+                self.tell(name, "is neither true nor false");
+                default
+            }
+        }
+    }
+
     /// It is the edge of Pitchey if it has a secret.
     fn pitchey(&mut self) -> Option<Pitchey> {
         let bound_ms = self.number("PITCHEY__BOUND_MS", 5_000, 100..=MOST_BOUND_MS);
+        let marks = self.switch("HEADERS__DEBUG", true);
         let secret = (self.look_up)("PITCHEY__SECRET")?;
         match HeaderValue::try_from(secret) {
             Ok(mut secret) if secret.len() >= MIN_SECRET => {
                 secret.set_sensitive(true);
-                Some(Pitchey { secret, bound_ms })
+                Some(Pitchey {
+                    secret,
+                    bound_ms,
+                    marks,
+                })
             }
             _ => {
                 let problem = format!("is no line of {MIN_SECRET} or more bytes");

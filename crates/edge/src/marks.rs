@@ -4,27 +4,27 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::config::HeadersConfig;
-
 const LOCATION: HeaderName = HeaderName::from_static("x-edge-location");
 const VERSION: HeaderName = HeaderName::from_static("x-worker-version");
 const TIME: HeaderName = HeaderName::from_static("x-response-time");
 
 /// What is the same in all answers.
-pub(crate) struct Marks {
+#[derive(Clone, Debug)]
+pub struct Marks {
     location: Option<HeaderValue>,
 }
 
 impl Marks {
-    /// What the configuration wants to be said, `None` if nothing is.
-    pub(crate) fn new(config: &HeadersConfig) -> Option<Self> {
-        let location = HeaderValue::from_str(&config.location).ok();
-        let location = location.filter(|location| !location.is_empty());
-        config.debug.then_some(Self { location })
+    /// Where this edge is; answers do not say so if it has no name.
+    pub fn new(location: &str) -> Self {
+        let location = HeaderValue::from_str(location).ok();
+        Self {
+            location: location.filter(|location| !location.is_empty()),
+        }
     }
 
     /// Says it, and how long the answer took until its body begins.
-    pub(crate) fn leave(&self, headers: &mut HeaderMap, took: Duration) {
+    pub fn leave(&self, headers: &mut HeaderMap, took: Duration) {
         if let Some(location) = &self.location {
             headers.insert(LOCATION, location.clone());
         }
