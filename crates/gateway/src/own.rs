@@ -61,7 +61,7 @@ impl Own {
             Ok(ask) => self.done(ask, client).await,
             Err(refused) => {
                 if refused != Refused::NotHere {
-                    tracing::warn!(peer = ?client.address, %refused, "an operator is refused");
+                    tracing::warn!(peer = client.address.map(tracing::field::display), %refused, "an operator is refused");
                 }
                 refused.answer()
             }
@@ -122,7 +122,7 @@ impl Own {
             }
             Ask::Purge(purge) => {
                 tracing::info!(
-                    peer = ?client.address, tags = ?purge.tags, keys = ?purge.keys,
+                    peer = client.address.map(tracing::field::display), tags = ?purge.tags, keys = ?purge.keys,
                     prefixes = ?purge.prefixes, "an operator purges"
                 );
                 let purged = match &self.mode {
@@ -139,7 +139,11 @@ impl Own {
             }
             Ask::Warm(warm) => {
                 let paths = warm.paths.len();
-                tracing::info!(peer = ?client.address, paths, "an operator warms");
+                tracing::info!(
+                    peer = client.address.map(tracing::field::display),
+                    paths,
+                    "an operator warms"
+                );
                 let warmed = match &self.mode {
                     Mode::Proxy(proxy) => proxy.warm(&warm, client).await,
                     Mode::Pitchey(site) => site.warm(&warm, client).await,

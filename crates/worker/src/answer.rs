@@ -179,8 +179,7 @@ async fn handle(
         return refusal(status, "The header of the request is too large.");
     }
     let mut headers = fields::read(fields);
-    let began = platform.now();
-    let marks = edge.marks(&headers);
+    let marks = edge.marks(&headers).map(|marks| (marks, platform.now()));
     let client = Client {
         address: headers
             .get(CF_CONNECTING_IP)
@@ -205,7 +204,7 @@ async fn handle(
         Mode::Proxy(proxy) => proxy.handle(asked, client).await,
         Mode::Pitchey(site) => site.handle(asked, client).await,
     };
-    if let Some(marks) = marks {
+    if let Some((marks, began)) = marks {
         let took = platform.now().since(began);
         marks.leave(response.headers_mut(), took);
     }
