@@ -6,6 +6,7 @@
 
 #[path = "../measuring/beside.rs"]
 mod beside;
+mod bodies;
 #[path = "../measuring/cores.rs"]
 mod cores;
 #[path = "../measuring/machine.rs"]
@@ -13,6 +14,7 @@ mod machine;
 mod servers;
 #[path = "../measuring/spread.rs"]
 mod spread;
+#[path = "../measuring/upstream.rs"]
 mod upstream;
 #[path = "../measuring/wrk.rs"]
 mod wrk;
@@ -53,7 +55,7 @@ fn main() -> Result<ExitCode> {
     let machine = machine::machine()?;
     let scratch = tempfile::tempdir()?;
     let guard = Guard::start(Duration::from_secs(2))?;
-    let upstream = Upstream::start()?;
+    let upstream = Upstream::start(bodies::says)?;
 
     let mut servers = Vec::new();
     for name in [GATEWAY, VARNISH, NGINX] {
@@ -64,7 +66,7 @@ fn main() -> Result<ExitCode> {
         }
     }
     let peers: Vec<Peer> = servers.iter().map(Server::peer).collect::<Result<_>>()?;
-    let paths = upstream::BODIES.map(|bytes| format!("/{bytes}"));
+    let paths = bodies::BODIES.map(|bytes| format!("/{bytes}"));
     let asked = Cell::new(0);
     let turns = options.turns;
     let measured = turns.take(&paths, &peers, scratch.path(), &guard, || {
@@ -75,7 +77,7 @@ fn main() -> Result<ExitCode> {
         "the server behind was asked {} times while answers were to come from the caches",
         upstream.asked() - asked.get()
     );
-    let bodies: Vec<Value> = upstream::BODIES
+    let bodies: Vec<Value> = bodies::BODIES
         .iter()
         .zip(&measured)
         .map(|(bytes, windows)| report(&format!("{bytes} bytes"), WANTED, &peers, windows))

@@ -2,7 +2,7 @@
 //! gateway has none either.
 
 use crate::beside::Peer;
-use crate::{cores, upstream};
+use crate::{bodies, cores};
 use anyhow::{Context as _, Result, ensure};
 use pitchey_testkit::guard::Guard;
 use pitchey_testkit::native::http_status;
@@ -48,7 +48,7 @@ impl Server {
             Process::spawn(name, command, &log, Signal::TERM, guard)
         })
         .with_context(|| format!("is there no {name}? Debian: nginx-light, varnish"))?;
-        let target = format!("/{}", upstream::BODIES[0]);
+        let target = format!("/{}", bodies::BODIES[0]);
         wait::until(&format!("{name} to answer"), READY_WITHIN, || {
             if let Some(status) = process.exited()? {
                 anyhow::bail!("{name} ended at once ({status})");

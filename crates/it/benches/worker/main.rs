@@ -13,9 +13,11 @@ mod cores;
 mod machine;
 #[path = "../measuring/npm.rs"]
 mod npm;
+mod pitches;
 mod servers;
 #[path = "../measuring/spread.rs"]
 mod spread;
+#[path = "../measuring/upstream.rs"]
 mod upstream;
 #[path = "../measuring/wrk.rs"]
 mod wrk;
@@ -23,6 +25,7 @@ mod wrk;
 use anyhow::{Context as _, Result};
 use beside::{Peer, Turns, report};
 use clap::Parser;
+use pitches::PITCHES;
 use pitchey_testkit::guard::Guard;
 use serde_json::{Value, json};
 use servers::{Isolate, Server, Workerd};
@@ -30,7 +33,7 @@ use spread::Spread;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use upstream::{PITCHES, Upstream};
+use upstream::Upstream;
 
 /// What the target asks for, of requests for each second of computing.
 const WANTED: f64 = 1.0;
@@ -56,7 +59,7 @@ fn main() -> Result<ExitCode> {
     let machine = machine::machine()?;
     let scratch = tempfile::tempdir()?;
     let guard = Guard::start(Duration::from_secs(2))?;
-    let upstream = Upstream::start()?;
+    let upstream = Upstream::start(pitches::says)?;
     let workerd = Workerd::find()?;
     let isolates = workerd.isolates(&guard)?;
 

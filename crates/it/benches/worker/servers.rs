@@ -1,7 +1,8 @@
 //! Two workers in the same workerd: ours as it is deployed, and Hono.
 
 use crate::beside::Peer;
-use crate::upstream::{PITCHES, SECRET, Upstream};
+use crate::pitches::{PITCHES, SECRET};
+use crate::upstream::Upstream;
 use crate::{cores, npm};
 use anyhow::{Context as _, Result, bail, ensure};
 use pitchey_testkit::guard::Guard;
