@@ -176,9 +176,39 @@ export function respond(status, fields, body) {
   try {
     return new Response(body, { status, headers: headers(fields), encodeBody: "manual" });
   } catch (error) {
-    // A status or a field that is none here.
-    console.error(`an answer cannot be passed on: ${error}`);
-    return problem(502, "Bad Gateway");
+    return refused(error);
+  }
+}
+
+// A status or a field that is none here.
+function refused(error) {
+  console.error(`an answer cannot be passed on: ${error}`);
+  return problem(502, "Bad Gateway");
+}
+
+// An answer that will be sent again: what stays the same stays on this side.
+export class Again {
+  #body;
+  #init;
+  #fields;
+
+  constructor(status, fields, body) {
+    this.#body = body;
+    this.#init = { status, headers: undefined, encodeBody: "manual" };
+    this.#fields = fields;
+  }
+
+  // `fields` is what it has beside its own from now on, if that is other than before; the last one is of this
+  // time alone.
+  respond(fields, name, value) {
+    try {
+      if (fields !== undefined) this.#init.headers = new Headers(pairs((this.#fields + fields).split("\n")));
+      const response = new Response(this.#body, this.#init);
+      response.headers.append(name, value);
+      return response;
+    } catch (error) {
+      return refused(error);
+    }
   }
 }
 

@@ -18,7 +18,8 @@ function answered(life, request, env, context) {
     life.run(() => edge.configure(variables(env)));
     life.configured = true;
   }
-  const { method, url, headers, body } = request;
+  const { method, url, headers } = request;
+  const body = method === "GET" ? null : request.body;
   return life.guard(() => edge.answer(method, url, flattened(headers), body, context));
 }
 

@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::response::Parts;
 use http::{Method, Request, Response, StatusCode, Uri};
+use js_sys::Uint8Array;
 use pitchey_cache::NoShared;
 use pitchey_edge::{
-    Body, Client, Marks, Platform as _, Proxy, Settings, Site, SiteSettings, Store as _, refusal,
+    Body, Client, Marks, Page, Platform as _, Proxy, Settings, Site, SiteSettings, Store as _,
+    refusal,
 };
 use pitchey_http_cache::Options;
 use pitchey_runtime::{Clock as _, Random as _};
@@ -28,6 +31,8 @@ use crate::{fields, glue};
 
 const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
 const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What is the edge's own lies under this.
 const OWN: &str = "/__edge/";
@@ -145,6 +150,11 @@ async fn answered(
         }
     };
     let (parts, body) = response.into_parts();
+    if let Body::Kept(Some(entry)) = &body
+        && let Some(response) = again(entry.value(), &parts)
+    {
+        return response;
+    }
     let without_body = method == "HEAD" || matches!(parts.status.as_u16(), 204 | 205 | 304);
     let body = if without_body {
         drop(body);
@@ -153,6 +163,36 @@ async fn answered(
         outgoing(body, &scope)
     };
     glue::respond(parts.status.as_u16(), &fields::write(&parts.headers), &body)
+}
+
+/// A page that was sent, and what it was sent with beside its own fields the last time.
+struct Sent {
+    again: glue::Again,
+    more: RefCell<Option<String>>,
+}
+
+/// The whole of a page that is kept: what is as it was when it was sent before does not cross again.
+fn again(page: &Page, told: &Parts) -> Option<glue::Response> {
+    let (status, fields, body) = page.parts();
+    let id = told.headers.get(&X_REQUEST_ID)?.to_str().ok()?;
+    let more = fields::write_more(&told.headers, fields, &X_REQUEST_ID)?;
+    if told.status != status {
+        return None;
+    }
+    let sent = page.made(|| {
+        let body = Uint8Array::from(&**body).buffer().into();
+        SendWrapper::new(Sent {
+            again: glue::Again::new(status.as_u16(), &fields::write(fields), &body),
+            more: RefCell::default(),
+        })
+    })?;
+    let mut before = sent.more.borrow_mut();
+    let changed = before.as_ref() != Some(&more);
+    if changed {
+        *before = Some(more);
+    }
+    let changed = before.as_deref().filter(|_| changed);
+    Some(sent.again.respond(changed, X_REQUEST_ID.as_str(), id))
 }
 
 async fn handle(

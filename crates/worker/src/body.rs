@@ -177,8 +177,9 @@ pub(crate) fn said(error: &JsValue) -> String {
 /// A body as JavaScript takes it.
 pub(crate) fn outgoing(body: Body<Workers>, scope: &Scope) -> JsValue {
     match body {
-        Body::Ready(None) => JsValue::NULL,
+        Body::Ready(None) | Body::Kept(None) => JsValue::NULL,
         Body::Ready(Some(bytes)) => Uint8Array::from(&*bytes).into(),
+        Body::Kept(Some(entry)) => Uint8Array::from(&**entry.value().parts().2).into(),
         Body::Passed(mut download) => match download.untouched() {
             // It need not come through here.
             Some(stream) => stream.into(),

@@ -22,11 +22,35 @@ pub(crate) fn write(headers: &HeaderMap) -> String {
         .map(|(name, value)| name.as_str().len() + value.len() + 2);
     let mut text = String::with_capacity(length.sum());
     for (name, value) in headers {
-        text.push_str(name.as_str());
-        text.push('\n');
-        // Workers read and write values as UTF-8.
-        text.push_str(&String::from_utf8_lossy(value.as_bytes()));
-        text.push('\n');
+        add(&mut text, name, value);
     }
     text
+}
+
+/// Writes the fields of an answer that its page does not have, but for one; `None` if the page has some that
+/// the answer has not.
+pub(crate) fn write_more(
+    headers: &HeaderMap,
+    page: &HeaderMap,
+    but: &HeaderName,
+) -> Option<String> {
+    // About as much as there is to say of an exchange.
+    let mut text = String::with_capacity(256);
+    let mut alike = 0;
+    for (name, value) in headers {
+        if page.get(name).is_some_and(|other| other == value) {
+            alike += 1;
+        } else if name != but {
+            add(&mut text, name, value);
+        }
+    }
+    (alike == page.len()).then_some(text)
+}
+
+fn add(text: &mut String, name: &HeaderName, value: &HeaderValue) {
+    text.push_str(name.as_str());
+    text.push('\n');
+    // Workers read and write values as UTF-8.
+    text.push_str(&String::from_utf8_lossy(value.as_bytes()));
+    text.push('\n');
 }

@@ -56,6 +56,17 @@ extern "C" {
     /// A response; one that says so if the platform takes none for this.
     pub(crate) fn respond(status: u16, fields: &str, body: &JsValue) -> Response;
 
+    /// An answer that will be sent again.
+    pub(crate) type Again;
+
+    #[wasm_bindgen(constructor)]
+    pub(crate) fn new(status: u16, fields: &str, body: &JsValue) -> Again;
+
+    /// The answer, with more fields than its own from now on, if they are other than before, and with one
+    /// that is of this time alone.
+    #[wasm_bindgen(method)]
+    pub(crate) fn respond(this: &Again, fields: Option<&str>, name: &str, value: &str) -> Response;
+
     /// A body that comes piece by piece.
     pub(crate) fn streamed(source: Outgoing, length: Option<f64>) -> Stream;
 

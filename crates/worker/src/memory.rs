@@ -136,9 +136,12 @@ pub struct IsolateMemory {
 }
 
 impl IsolateMemory {
-    /// One for so many bytes.
+    /// One for so many bytes. What was sent once is in JavaScript as well.
     pub fn new(bytes: usize) -> Self {
-        let weigh = |entry: &Entry<Page>| usize::try_from(entry.weight()).unwrap_or(usize::MAX);
+        let weigh = |entry: &Entry<Page>| {
+            let weight = usize::try_from(entry.weight()).unwrap_or(usize::MAX);
+            weight.saturating_mul(2)
+        };
         Self {
             entries: Bounded::new(bytes, weigh),
         }

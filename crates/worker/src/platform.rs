@@ -1,5 +1,6 @@
 //! The platform of the edge on Workers.
 
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,14 +46,27 @@ impl Workers {
     }
 }
 
-/// Milliseconds since 1970. The time stands still between two waits.
+thread_local! {
+    /// The time of the work that goes on; 0 if it was not looked for yet.
+    static NOW: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Work goes on after a wait: the time is another.
+pub(crate) fn waited() {
+    NOW.set(0);
+}
+
+/// Milliseconds since 1970. The time stands still between two waits, so JavaScript is asked for it once.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "a whole number of milliseconds after 1970"
 )]
 fn milliseconds() -> u64 {
-    js_sys::Date::now() as u64
+    if NOW.get() == 0 {
+        NOW.set(js_sys::Date::now() as u64);
+    }
+    NOW.get()
 }
 
 impl Clock for Workers {
@@ -97,9 +111,30 @@ impl Drop for Sleep {
     }
 }
 
+/// So many random bytes cross at a time.
+const RANDOM_BYTES: usize = 1024;
+
+thread_local! {
+    /// Random bytes that were not given away yet, at the end, and how many they are.
+    static RANDOM: RefCell<([u8; RANDOM_BYTES], usize)> = const { RefCell::new(([0; RANDOM_BYTES], 0)) };
+}
+
 impl Random for Workers {
     fn fill(&self, bytes: &mut [u8]) {
-        glue::random(bytes);
+        RANDOM.with_borrow_mut(|(pool, left)| {
+            if bytes.len() > RANDOM_BYTES {
+                return glue::random(bytes);
+            }
+            if bytes.len() > *left {
+                glue::random(pool);
+                *left = RANDOM_BYTES;
+            }
+            let begin = RANDOM_BYTES - *left;
+            let given = &mut pool[begin..begin + bytes.len()];
+            bytes.copy_from_slice(given);
+            given.fill(0);
+            *left -= bytes.len();
+        });
     }
 }
 

@@ -12,6 +12,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::future_to_promise;
 
 use crate::glue::Context;
+use crate::platform::waited;
 
 thread_local! {
     static CURRENT: RefCell<Option<Scope>> = const { RefCell::new(None) };
@@ -34,6 +35,7 @@ impl Scope {
     /// Does something for this request.
     pub(crate) fn within<T>(&self, work: impl FnOnce() -> T) -> T {
         let _entered = Entered(CURRENT.replace(Some(self.clone())));
+        waited();
         work()
     }
 

@@ -1,5 +1,8 @@
 //! What is kept of an answer of the origin.
 
+use std::any::Any;
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
@@ -14,6 +17,33 @@ pub struct Page {
     pub(super) body: Bytes,
     /// What the caches on the way here said of this exchange: for those alone who waited for it.
     pub(super) passed: Option<HeaderValue>,
+    made: Made,
+}
+
+/// What the platform has made of a page, to send it sooner the next time.
+#[derive(Default)]
+struct Made(OnceLock<Box<dyn Any + Send + Sync>>);
+
+/// It is made of the page alone, and not by all of its copies.
+impl Clone for Made {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Made {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Made {}
+
+impl std::fmt::Debug for Made {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let made = self.0.get().is_some();
+        formatter.debug_tuple("Made").field(&made).finish()
+    }
 }
 
 /// Why there is no page.
@@ -60,7 +90,19 @@ impl Page {
             headers,
             body,
             passed,
+            made: Made::default(),
         }
+    }
+
+    /// Status, fields and body.
+    pub fn parts(&self) -> (StatusCode, &HeaderMap, &Bytes) {
+        (self.status, &self.headers, &self.body)
+    }
+
+    /// What the platform makes of the page when it sends it for the first time, and then has for as long as
+    /// the page is kept.
+    pub fn made<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
+        self.made.0.get_or_init(|| Box::new(make())).downcast_ref()
     }
 
     /// Whether nobody but the one who asked may have it, whatever the table of routes says.
@@ -150,6 +192,7 @@ impl Value for Page {
             headers,
             body: bytes,
             passed: None,
+            made: Made::default(),
         })
     }
 

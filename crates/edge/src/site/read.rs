@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri};
+use http_body::Body as _;
 use http_body_util::BodyDataStream;
 use pitchey_api::ResponseKind;
 use pitchey_api::edge::{
@@ -131,7 +132,13 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
             Ok(answer) => told::kept(headers, name, answer, self.platform.now()),
             Err(_) => told::missed(headers, name),
         };
-        sent(page.answer(method, asked), tell)
+        let mut response = sent(page.answer(method, asked), tell);
+        if let Ok(answer) = &outcome
+            && !response.body().is_end_stream()
+        {
+            *response.body_mut() = Body::Kept(Some(answer.entry.clone()));
+        }
+        response
     }
 
     /// An answer of the origin to this request alone, whatever is kept.
