@@ -7,6 +7,9 @@ use anyhow::{Context as _, Result};
 use crate::workspace::{Metadata, Workspace};
 use crate::{steps, worker};
 
+/// Those that run the edge on Workers.
+const ON_WORKERS: [&str; 2] = ["day", "worker"];
+
 /// Runs the bench target of this name, or every one.
 pub(crate) fn run(workspace: &Workspace, name: Option<&str>, arguments: &[OsString]) -> Result<()> {
     let metadata = workspace.metadata(&["--no-deps"])?;
@@ -49,9 +52,11 @@ pub(crate) fn run(workspace: &Workspace, name: Option<&str>, arguments: &[OsStri
         ];
         steps::run(&mut workspace.cargo(&load))?;
     }
-    if chosen.iter().any(|bench| bench.name == "worker") {
-        worker::run(workspace, &worker::Action::Build)?;
-    }
+    let edge = if chosen.iter().any(|bench| ON_WORKERS.contains(&bench.name)) {
+        worker::built(workspace)?.into()
+    } else {
+        Vec::new()
+    };
     for Bench {
         package,
         name,
@@ -68,6 +73,7 @@ pub(crate) fn run(workspace: &Workspace, name: Option<&str>, arguments: &[OsStri
         };
         command.env("PITCHEY_BIN_DIR", workspace.target.join("release"));
         command.env("PITCHEY_BENCH_DIR", workspace.target.join("bench"));
+        command.envs(edge.iter().cloned());
         steps::run(command.args(arguments))?;
     }
     Ok(())

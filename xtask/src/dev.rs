@@ -32,9 +32,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     let mut words = arguments.iter().map(|argument| argument.to_string_lossy());
     if words.any(|word| word.ends_with("workerd")) {
         steps.step("build the edge on Workers", || {
-            worker::build(workspace)?;
-            command.env("PITCHEY_WORKERD", worker::workerd(workspace)?);
-            command.env("PITCHEY_WORKER_DIR", worker::dist(workspace));
+            command.envs(worker::built(workspace)?);
             Ok(())
         })?;
     }

@@ -76,11 +76,7 @@ fn on_workers(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
         eprintln!("skipped: the edge on Workers, because {missing}");
         return Ok(Vec::new());
     }
-    worker::build(workspace)?;
-    Ok(vec![
-        ("PITCHEY_WORKERD", worker::workerd(workspace)?),
-        ("PITCHEY_WORKER_DIR", worker::dist(workspace)),
-    ])
+    Ok(worker::built(workspace)?.into())
 }
 
 /// The program that runs a command with servers of its own.

@@ -67,7 +67,7 @@ fn home(workspace: &Workspace) -> PathBuf {
 }
 
 /// The directory with what is deployed.
-pub(crate) fn dist(workspace: &Workspace) -> PathBuf {
+fn dist(workspace: &Workspace) -> PathBuf {
     home(workspace).join("dist")
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn missing() -> Option<&'static str> {
 }
 
 /// Compiles it, makes JavaScript's side of it, and makes it small.
-pub(crate) fn build(workspace: &Workspace) -> Result<()> {
+fn build(workspace: &Workspace) -> Result<()> {
     ensure!(
         wasm::is_available(),
         "the target is needed: rustup target add {}",
@@ -168,8 +168,17 @@ pub(crate) fn install(workspace: &Workspace) -> Result<PathBuf> {
     Ok(modules)
 }
 
+/// Builds it; what a program must know that runs it in workerd.
+pub(crate) fn built(workspace: &Workspace) -> Result<[(&'static str, PathBuf); 2]> {
+    build(workspace)?;
+    Ok([
+        ("PITCHEY_WORKERD", workerd(workspace)?),
+        ("PITCHEY_WORKER_DIR", dist(workspace)),
+    ])
+}
+
 /// The program that runs Workers on this machine.
-pub(crate) fn workerd(workspace: &Workspace) -> Result<PathBuf> {
+fn workerd(workspace: &Workspace) -> Result<PathBuf> {
     let packages = install(workspace)?.join("@cloudflare");
     for package in fs::read_dir(&packages)? {
         let program = package?.path().join("bin/workerd");

@@ -170,10 +170,20 @@ impl Package {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Dependency {
     pub(crate) name: String,
+    /// What it is called here, if that is another.
+    #[serde(default)]
+    pub(crate) rename: Option<String>,
     /// `dev`, `build`, or nothing for an ordinary one.
     pub(crate) kind: Option<String>,
     /// The platform that it is for, as `cfg(…)` or a triple.
     pub(crate) target: Option<String>,
+}
+
+impl Dependency {
+    /// What it is called here.
+    pub(crate) fn alias(&self) -> &str {
+        self.rename.as_deref().unwrap_or(&self.name)
+    }
 }
 
 /// A library, program, test or bench.

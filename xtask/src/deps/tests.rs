@@ -43,6 +43,7 @@ fn metadata(arrows: &[(&str, &str, Option<&str>, Option<&str>)]) -> Metadata {
                 .filter(|(from, ..)| from == name)
                 .map(|(_, to, kind, target)| Dependency {
                     name: full(to),
+                    rename: None,
                     kind: kind.map(str::to_owned),
                     target: target.map(str::to_owned),
                 })

@@ -217,7 +217,7 @@ pub(super) fn dependencies(sources: &[Source], metadata: &Metadata) -> Vec<Strin
     let root = sources.iter().find(|source| source.path == "Cargo.toml");
     for name in root.map(declared).unwrap_or_default() {
         let mut all = metadata.members().flat_map(|package| &package.dependencies);
-        if !all.any(|dependency| dependency.name == name) {
+        if !all.any(|dependency| dependency.alias() == name) {
             problems.push(format!(
                 "Cargo.toml:1: no crate uses the workspace's dependency {name}"
             ));
@@ -231,7 +231,7 @@ pub(super) fn dependencies(sources: &[Source], metadata: &Metadata) -> Vec<Strin
             .filter(|source| source.extension() == "rs" && source.path.starts_with(&prefix))
             .collect();
         for dependency in &package.dependencies {
-            let name = dependency.name.replace('-', "_");
+            let name = dependency.alias().replace('-', "_");
             let used = code.iter().any(|source| has_word(&source.text, &name));
             if !used && dependency.name != package.name {
                 problems.push(format!(

@@ -1,5 +1,5 @@
 //! A day of readers, crawlers and editors through the gateway, in ten minutes; and how soon a thousand edits are
-//! seen: `cargo xtask bench day`.
+//! seen through gateways and through the worker: `cargo xtask bench day`.
 //!
 //! The day is made up, the same for the same seed: popularity by Zipf's law, more readers in the evening than at
 //! night, an audience for each pitch, people who go through lists, crawlers, edits, and pitches that are new. Its
@@ -26,7 +26,7 @@ use client::Client;
 use pitchey_ops::Interrupt;
 use pitchey_ops::seed::{SeedOptions, seed};
 use pitchey_runtime::{Clock as _, SystemRuntime};
-use pitchey_testkit::{Gateway, Origin, OwnedRedis, Program, TestDb};
+use pitchey_testkit::{Gateway, Origin, OwnedRedis, Program, TestDb, Worker};
 use places::Places;
 use replay::Counts;
 use report::Report;
@@ -62,6 +62,7 @@ struct Options {
 
 /// What is dropped first stops first.
 struct Stage {
+    worker: Option<Worker>,
     gateways: [Gateway; 2],
     origin: Origin,
     _redis: OwnedRedis,
@@ -87,7 +88,13 @@ impl Stage {
             .env("GATEWAY_PITCHEY__REDIS_URL", redis.url())
             .env("GATEWAY_LIMITS__CLIENTS", "0");
         let gateway = || block_in_place(|| Gateway::start(&program));
+        let worker = Worker::is_there().then(|| {
+            let program = Worker::program(&format!("http://{}", origin.address()))?;
+            let program = program.env("WORKER_PITCHEY__SECRET", SECRET);
+            block_in_place(|| Worker::start(&program))
+        });
         let stage = Self {
+            worker: worker.transpose()?,
             gateways: [gateway()?, gateway()?],
             origin,
             _redis: redis,
@@ -129,6 +136,13 @@ async fn run() -> Result<bool> {
     let day = replay::replay(&edge, &script, &places).await?;
     let after = Counts::of(&metrics).await?;
     let edits = edits::edits(&edge, &other, options.edits).await?;
+    let bounded = match &stage.worker {
+        Some(worker) => {
+            let worker = Client::new(worker.address());
+            Some(edits::bounded(&worker, options.edits).await?)
+        }
+        None => None,
+    };
     for gateway in &mut stage.gateways {
         block_in_place(|| gateway.stop())?;
     }
@@ -140,6 +154,7 @@ async fn run() -> Result<bool> {
         day,
         database: after.since(&before),
         edits,
+        bounded,
     };
     print!("{}", report.table());
     std::fs::create_dir_all(&directory)?;

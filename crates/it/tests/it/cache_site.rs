@@ -233,11 +233,32 @@ impl Thing {
 
     /// Changes it from the version that is known; the status that was answered.
     pub(crate) async fn edit(&self, client: &Client, person: &Person) -> Result<u16> {
+        Ok(self.ask_edit(client, person).await?.status)
+    }
+
+    /// Changes it, and gives the cookie by which who did so sees it.
+    pub(crate) async fn edit_and_know(
+        &mut self,
+        client: &Client,
+        person: &Person,
+    ) -> Result<String> {
+        let edited = self.ask_edit(client, person).await?.expect(200)?;
+        self.version += 1;
+        let mut cookies = edited.headers.get_all("set-cookie").iter();
+        let cookie = cookies.find_map(|line| {
+            let pair = line.to_str().ok()?.split(';').next()?;
+            pair.starts_with("__Host-position=")
+                .then(|| pair.to_owned())
+        });
+        cookie.context("no position")
+    }
+
+    async fn ask_edit(&self, client: &Client, person: &Person) -> Result<Answer> {
         let version = format!("\"{}\"", self.version);
         let body = json!({self.field: Self::text(self.number, self.version + 1)});
         let headers = [("if-match", version.as_str())];
         let edited = client.ask(person, Method::PATCH, &self.target, &headers, Some(&body));
-        Ok(edited.await?.status)
+        edited.await
     }
 }
 

@@ -1,14 +1,12 @@
 //! The worker as the edge of Pitchey: it hears nothing of what is invalidated, so what it serves from memory
 //! is bounded by time.
 
-use crate::cache_site::{Maker, PATIENCE, Thing};
+use crate::cache_site::{Maker, PATIENCE};
 use crate::client::Client;
 use crate::edge_pitchey::{Bed, edit, open_on, versions};
 use crate::edge_shell::Shell;
 use anyhow::{Context as _, Result, ensure};
-use http::Method;
 use pitchey_testkit::Worker;
-use serde_json::json;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -80,7 +78,7 @@ async fn no_read_is_older_than_the_bound_and_who_edits_sees_it_at_once() -> Resu
         readers.spawn(read(client, target.to_owned(), history, last));
     }
     // What the origin gives those who have changed something.
-    let position = position(&bed.edge, &maker, &mut pitch).await?;
+    let position = pitch.edit_and_know(&bed.edge, &maker.person).await?;
     for _ in 1..EDITS {
         let version = edit(&bed.edge, &maker.person, &mut pitch).await?;
         history.note(version);
@@ -99,30 +97,6 @@ async fn no_read_is_older_than_the_bound_and_who_edits_sees_it_at_once() -> Resu
         );
     }
     Ok(())
-}
-
-/// Edits once, and gives the cookie that comes with the answer.
-async fn position(client: &Client, maker: &Maker, pitch: &mut Thing) -> Result<String> {
-    let version = format!("\"{}\"", pitch.version);
-    let body = json!({"title": Thing::text(pitch.number, pitch.version + 1)});
-    let edited = client
-        .ask(
-            &maker.person,
-            Method::PATCH,
-            &pitch.target,
-            &[("if-match", &version)],
-            Some(&body),
-        )
-        .await?
-        .expect(200)?;
-    pitch.version += 1;
-    let mut cookies = edited.headers.get_all("set-cookie").iter();
-    let cookie = cookies.find_map(|line| {
-        let pair = line.to_str().ok()?.split(';').next()?;
-        pair.starts_with("__Host-position=")
-            .then(|| pair.to_owned())
-    });
-    cookie.context("no position")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -89,6 +89,7 @@ fn a_dependency_that_nobody_uses_is_found_in_both_places() {
         "[workspace.dependencies]\nanyhow = \"1\"\nserde = \"1\"\n\n[workspace.lints]\nx = 1\n";
     let dependency = |name: &str| Dependency {
         name: name.to_owned(),
+        rename: None,
         kind: None,
         target: None,
     };
