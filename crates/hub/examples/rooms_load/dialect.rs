@@ -5,10 +5,14 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, bail, ensure};
 use clap::ValueEnum;
 use futures::{SinkExt as _, StreamExt as _};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use md5::{Digest as _, Md5};
 use pitchey_model::PitchId;
 use pitchey_model::room::Room;
 use pitchey_model::ticket::{LIFETIME, Ticket, TicketKeys};
 use pitchey_runtime::{Clock as _, Random as _, SystemRuntime};
+use serde_json::json;
+use sha2::Sha256;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
@@ -27,12 +31,26 @@ pub(super) enum Dialect {
     SocketIo,
     /// JSON of its own over bare `WebSockets`.
     Ws,
+    /// nchan's: what is published over HTTP comes out of a `WebSocket` as it is.
+    Nchan,
+    /// Pusher 7, of the application that the constants below name.
+    Sockudo,
 }
 
-/// As many rooms, by names that each server takes.
-pub(super) fn rooms(count: u32) -> Vec<String> {
+/// The application at Sockudo.
+const APP: &str = "bench";
+const APP_KEY: &str = "bench-key";
+const APP_SECRET: &str = "bench-secret";
+
+/// As many rooms, by names that the server takes.
+pub(super) fn rooms(dialect: Dialect, count: u32) -> Vec<String> {
     let ids = (1..=u128::from(count)).map(Uuid::from_u128);
-    ids.map(|id| Room::Pitch(PitchId(id)).to_string()).collect()
+    let rooms = ids.map(|id| Room::Pitch(PitchId(id)).to_string());
+    match dialect {
+        // Its channels have no colons in their names.
+        Dialect::Sockudo => rooms.map(|room| room.replace(':', "-")).collect(),
+        _ => rooms.collect(),
+    }
 }
 
 fn secret(name: &str) -> anyhow::Result<String> {
@@ -42,11 +60,14 @@ fn secret(name: &str) -> anyhow::Result<String> {
 async fn open(
     dialect: Dialect,
     address: SocketAddr,
+    room: &str,
     protocols: Option<String>,
 ) -> anyhow::Result<WebSocketStream<TcpStream>> {
     let path = match dialect {
-        Dialect::Hub | Dialect::Ws => "/ws",
-        Dialect::SocketIo => "/socket.io/?EIO=4&transport=websocket",
+        Dialect::Hub | Dialect::Ws => "/ws".to_owned(),
+        Dialect::SocketIo => "/socket.io/?EIO=4&transport=websocket".to_owned(),
+        Dialect::Nchan => format!("/sub?room={room}"),
+        Dialect::Sockudo => format!("/app/{APP_KEY}?protocol=7"),
     };
     let mut request = format!("ws://{address}{path}").into_client_request()?;
     if let Some(protocols) = protocols {
@@ -77,9 +98,9 @@ impl Subscriber {
     ) -> anyhow::Result<Self> {
         let protocols = match dialect {
             Dialect::Hub => Some(format!("pitchey.v1, ticket.{}", ticket(room, runtime)?)),
-            Dialect::SocketIo | Dialect::Ws => None,
+            _ => None,
         };
-        let stream = open(dialect, address, protocols).await?;
+        let stream = open(dialect, address, room, protocols).await?;
         let mut subscriber = Self { dialect, stream };
         match dialect {
             Dialect::Hub => {
@@ -94,6 +115,17 @@ impl Subscriber {
                 subscriber.greet().await?;
                 let frame = format!(r#"420["subscribe","{room}"]"#);
                 subscriber.ask(frame, "430").await?;
+            }
+            // Who is connected is in.
+            Dialect::Nchan => {}
+            Dialect::Sockudo => {
+                let open = subscriber.next().await?;
+                ensure!(open.contains("pusher:connection_established"), "{open}");
+                let frame =
+                    format!(r#"{{"event":"pusher:subscribe","data":{{"channel":"{room}"}}}}"#);
+                subscriber.stream.send(Message::text(frame)).await?;
+                let heard = subscriber.next().await?;
+                ensure!(heard.contains("subscription_succeeded"), "{heard}");
             }
         }
         Ok(subscriber)
@@ -144,26 +176,26 @@ fn ticket(room: &str, runtime: SystemRuntime) -> anyhow::Result<String> {
 
 /// One who publishes, by the way that a site would take.
 pub(super) enum Publisher {
-    /// Requests over a connection that stays open.
+    /// Requests over a connection that stays open as long as the server lets it.
     Http {
-        stream: TcpStream,
-        head: String,
+        dialect: Dialect,
+        address: SocketAddr,
+        open: Option<TcpStream>,
     },
+    /// Frames over a connection as subscribers have it.
     Frames(Box<Subscriber>),
 }
 
 impl Publisher {
     pub(super) async fn connect(dialect: Dialect, address: SocketAddr) -> anyhow::Result<Self> {
-        if dialect == Dialect::Hub {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            let secret = secret("HUB_PUBLISH__SECRET")?;
-            let head = format!(
-                "POST /publish HTTP/1.1\r\nhost: hub\r\nauthorization: Bearer {secret}\r\n"
-            );
-            return Ok(Self::Http { stream, head });
+        if !matches!(dialect, Dialect::SocketIo | Dialect::Ws) {
+            return Ok(Self::Http {
+                dialect,
+                address,
+                open: None,
+            });
         }
-        let stream = open(dialect, address, None).await?;
+        let stream = open(dialect, address, "", None).await?;
         let mut publisher = Subscriber { dialect, stream };
         if dialect == Dialect::SocketIo {
             publisher.greet().await?;
@@ -173,30 +205,87 @@ impl Publisher {
 
     pub(super) async fn publish(&mut self, room: &str, data: &str) -> anyhow::Result<()> {
         match self {
-            Self::Http { stream, head } => {
-                let body = format!(r#"{{"room":"{room}","data":{data}}}"#);
-                let length = body.len();
-                let request = format!("{head}content-length: {length}\r\n\r\n{body}");
+            Self::Http {
+                dialect,
+                address,
+                open,
+            } => {
+                let request = request(*dialect, room, data)?;
+                let mut stream = match open.take() {
+                    Some(stream) => stream,
+                    None => TcpStream::connect(*address).await?,
+                };
+                stream.set_nodelay(true)?;
                 stream.write_all(request.as_bytes()).await?;
-                // The answer is short and ends with the only brace of it.
-                let mut answer = Vec::new();
-                while answer.last() != Some(&b'}') {
-                    let read = stream.read_buf(&mut answer).await?;
-                    ensure!(read > 0, "cut off");
+                let answer = answer(&mut stream).await?;
+                ensure!(answer.starts_with("HTTP/1.1 20"), "refused: {answer}");
+                // Sockudo closes after each.
+                if !answer.to_ascii_lowercase().contains("connection: close") {
+                    *open = Some(stream);
                 }
-                let answer = String::from_utf8_lossy(&answer);
-                ensure!(answer.starts_with("HTTP/1.1 200 "), "refused: {answer}");
             }
             Self::Frames(publisher) => {
                 let frame = match publisher.dialect {
                     Dialect::SocketIo => format!(r#"42["publish","{room}",{data}]"#),
-                    Dialect::Ws | Dialect::Hub => {
-                        format!(r#"{{"op":"publish","room":"{room}","data":{data}}}"#)
-                    }
+                    _ => format!(r#"{{"op":"publish","room":"{room}","data":{data}}}"#),
                 };
                 publisher.stream.send(Message::text(frame)).await?;
             }
         }
         Ok(())
+    }
+}
+
+/// A request that publishes.
+fn request(dialect: Dialect, room: &str, data: &str) -> anyhow::Result<String> {
+    let (target, more, body) = match dialect {
+        Dialect::Nchan => (format!("/pub?room={room}"), String::new(), data.to_owned()),
+        Dialect::Sockudo => {
+            let body = json!({"name": "update", "channel": room, "data": data}).to_string();
+            (signed(&body)?, String::new(), body)
+        }
+        _ => {
+            let secret = secret("HUB_PUBLISH__SECRET")?;
+            let body = format!(r#"{{"room":"{room}","data":{data}}}"#);
+            let more = format!("authorization: Bearer {secret}\r\n");
+            ("/publish".to_owned(), more, body)
+        }
+    };
+    let length = body.len();
+    Ok(format!(
+        "POST {target} HTTP/1.1\r\nhost: rooms\r\n{more}content-type: application/json\r\n\
+         content-length: {length}\r\n\r\n{body}"
+    ))
+}
+
+/// The address to which a body is published at Sockudo, signed as Pusher's protocol wants it.
+fn signed(body: &str) -> anyhow::Result<String> {
+    let path = format!("/apps/{APP}/events");
+    let now = SystemRuntime::new().wall().unix_timestamp();
+    let digest = hex::encode(Md5::digest(body));
+    let query =
+        format!("auth_key={APP_KEY}&auth_timestamp={now}&auth_version=1.0&body_md5={digest}");
+    let mut mac = Hmac::<Sha256>::new_from_slice(APP_SECRET.as_bytes())?;
+    mac.update(format!("POST\n{path}\n{query}").as_bytes());
+    let signature = hex::encode(mac.finalize().into_bytes());
+    Ok(format!("{path}?{query}&auth_signature={signature}"))
+}
+
+/// A whole answer, whose header says how long it is.
+async fn answer(stream: &mut TcpStream) -> anyhow::Result<String> {
+    let mut answer = Vec::new();
+    loop {
+        let read = stream.read_buf(&mut answer).await?;
+        ensure!(read > 0, "cut off");
+        let text = String::from_utf8_lossy(&answer);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let head = head.to_ascii_lowercase();
+        let length = head.split("content-length:").nth(1).unwrap_or("0");
+        let length = length.lines().next().unwrap_or_default().trim();
+        if body.len() >= length.parse()? {
+            return Ok(text.into_owned());
+        }
     }
 }

@@ -70,7 +70,7 @@ struct Tally {
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let clock = SystemRuntime::new();
-    let rooms = dialect::rooms(options.rooms);
+    let rooms = dialect::rooms(options.dialect, options.rooms);
     let before = kernel::resident_bytes(options.pid)?;
     let tally = Arc::new(Mutex::new(Tally {
         deliveries: 0,
@@ -192,12 +192,13 @@ async fn publish(
 
 /// Counts the updates in a frame, in whichever dialect it is: each carries when it was due.
 fn count(text: &str, tally: &Mutex<Tally>, clock: SystemRuntime) {
-    const MARK: &str = "\"due_us\":";
+    // Sockudo's data is a text in a text: the quotation marks are escaped.
+    const MARK: &str = "due_us";
     let now = clock.now().since_start();
     let mut tally = lock(tally);
     let mut rest = text;
     while let Some(at) = rest.find(MARK) {
-        rest = &rest[at + MARK.len()..];
+        rest = rest[at + MARK.len()..].trim_start_matches(['\\', '"', ':']);
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let due = rest[..digits].parse().unwrap_or(0);
         let late = now.saturating_sub(Duration::from_micros(due)).as_micros();

@@ -23,7 +23,7 @@ pub(crate) fn idle(bench: &Bench<'_>, connections: u32) -> Result<Found> {
         "{connections} idle connections, each subscribed to one of 100 rooms, watched for {IDLE_S} s\n"
     );
     let mut figures = Vec::new();
-    for kind in [Kind::Hub, Kind::SocketIo, Kind::Ws] {
+    for kind in [Kind::Hub].into_iter().chain(Kind::PEERS) {
         let Some(server) = bench.start(kind)? else {
             continue;
         };

@@ -10,8 +10,6 @@ use std::fmt::Write as _;
 /// From this share of a core on, whoever computes that much is what holds the others up.
 const BUSY: f64 = 0.9;
 
-const KINDS: [Kind; 4] = [Kind::Hub, Kind::HubAtOnce, Kind::SocketIo, Kind::Ws];
-
 /// Everyone is in one room.
 struct Workload {
     name: &'static str,
@@ -62,7 +60,7 @@ pub(crate) fn measure(bench: &Bench<'_>, rounds: u32, seconds: u32) -> Result<Fo
     let mut figures = Vec::new();
     for workload in &WORKLOADS {
         let mut servers = Vec::new();
-        for kind in KINDS {
+        for kind in [Kind::Hub, Kind::HubAtOnce].into_iter().chain(Kind::PEERS) {
             if let Some(server) = bench.start(kind)? {
                 servers.push((
                     server,
@@ -161,8 +159,11 @@ fn add(text: &mut String, workload: &Workload, measured: &[Measured]) -> Value {
     for (above, below, wanted) in [
         (Kind::Hub, Kind::SocketIo, Some(3.0)),
         (Kind::HubAtOnce, Kind::SocketIo, Some(3.0)),
+        (Kind::Hub, Kind::Sockudo, Some(1.0)),
+        (Kind::HubAtOnce, Kind::Sockudo, Some(1.0)),
         (Kind::Hub, Kind::HubAtOnce, None),
         (Kind::HubAtOnce, Kind::Ws, None),
+        (Kind::HubAtOnce, Kind::Nchan, None),
     ] {
         let find = |kind| measured.iter().find(|one| one.kind == kind);
         let (Some(one), Some(other)) = (find(above), find(below)) else {

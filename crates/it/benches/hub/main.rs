@@ -1,4 +1,4 @@
-//! The hub beside socket.io and ws, and what it bears: `cargo xtask bench hub`.
+//! The hub beside socket.io, ws, nchan and Sockudo, and what it bears: `cargo xtask bench hub`.
 //!
 //! Servers run on one core, the load on another. Fan-out is compared by deliveries for each second that the server
 //! computed, in turns; idle connections by the memory that each costs. Storms, slow readers and drains are the
@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 #[derive(Debug, Parser)]
-#[command(about = "The hub beside socket.io and ws, and what it bears")]
+#[command(about = "The hub beside socket.io, ws, nchan and Sockudo, and what it bears")]
 struct Options {
     /// Measure these parts alone.
     #[arg(long, value_delimiter = ',')]
