@@ -18,6 +18,8 @@ pub struct Client {
     pub address: Option<IpAddr>,
     /// Whether what it says about those behind it is believed.
     pub trusted: bool,
+    /// Whether nobody on the way here could read along.
+    pub secure: bool,
 }
 
 /// Whether a field of a request is none that a cached response may depend on, though origins read it: what
@@ -89,7 +91,8 @@ impl Introduction {
         if let Some(told) = told {
             headers.insert(X_FORWARDED_FOR, told);
         }
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        let scheme = if self.client.secure { "https" } else { "http" };
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
         let via = HeaderValue::from_static(match self.version {
             Version::HTTP_2 => "2 pitchey-edge",
             Version::HTTP_10 => "1.0 pitchey-edge",
@@ -147,7 +150,11 @@ mod tests {
         let chain = strip(&mut headers);
         assert!(headers.is_empty());
         let address = Some(IpAddr::from([192, 0, 2, 1]));
-        let client = Client { address, trusted };
+        let client = Client {
+            address,
+            trusted,
+            secure: false,
+        };
         let version = Version::HTTP_11;
         Introduction {
             client,

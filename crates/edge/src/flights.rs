@@ -82,6 +82,11 @@ impl Flights {
         })
     }
 
+    /// How many are under way.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
     pub(crate) fn enter(self: &Arc<Self>, key: &str, now: Monotonic) -> Role {
         if self.is_unstorable(key, now) {
             return Role::Alone;

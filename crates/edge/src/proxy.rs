@@ -113,6 +113,11 @@ impl<P: Platform> Proxy<P> {
         &self.inner.platform
     }
 
+    /// How many requests are on their way to the origin that others may wait for.
+    pub fn in_flight(&self) -> usize {
+        self.inner.flights.len()
+    }
+
     /// Forgets what is kept for addresses. Once this has ended, nothing is stored for them that was fetched
     /// before it began.
     pub async fn purge(&self, purge: &Purge) -> Result<Purged, Unpurged> {

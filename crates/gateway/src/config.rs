@@ -1,6 +1,7 @@
 //! What the gateway can be told: typed sections, each with its defaults and its own rules.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use figment::Figment;
@@ -27,6 +28,8 @@ const PREFIX: &str = "GATEWAY_";
 pub struct Config {
     /// The listener and what a client may ask of it.
     pub http: HttpConfig,
+    /// What makes clients' connections private.
+    pub tls: TlsConfig,
     /// The origin.
     pub origin: OriginConfig,
     /// What is kept.
@@ -43,6 +46,8 @@ pub struct Config {
     pub health: HealthConfig,
     /// What answers of the edge of Pitchey say of it.
     pub headers: HeadersConfig,
+    /// Figures.
+    pub metrics: MetricsConfig,
     /// Log lines.
     pub log: LogConfig,
 }
@@ -83,6 +88,41 @@ impl Default for HttpConfig {
             max_body_bytes: 16 << 20,
             shutdown_timeout_ms: 20_000,
             trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+/// The `tls` section. Without files connections are not private, and something in front must see to that.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsConfig {
+    /// The certificate and, behind it, those that vouch for it: PEM.
+    pub certificate: PathBuf,
+    /// Its key: PEM.
+    pub key: PathBuf,
+    /// How often it is looked whether the files are others.
+    pub reload_ms: u64,
+}
+
+impl Default for TlsConfig {
+    fn default() -> Self {
+        Self {
+            certificate: PathBuf::new(),
+            key: PathBuf::new(),
+            reload_ms: 60_000,
+        }
+    }
+}
+
+impl TlsConfig {
+    /// Whether there is one.
+    pub fn is_on(&self) -> bool {
+        !self.certificate.as_os_str().is_empty()
+    }
+
+    fn validate(&self, problems: &mut Vec<String>) {
+        if self.is_on() == self.key.as_os_str().is_empty() {
+            problems.push("tls: certificate and key belong together".to_owned());
         }
     }
 }
@@ -372,6 +412,15 @@ impl HeadersConfig {
     }
 }
 
+/// The `metrics` section.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsConfig {
+    /// Where `GET /metrics` is answered: not the clients' listener, and not for the public. Without it nothing is
+    /// counted.
+    pub address: Option<SocketAddr>,
+}
+
 /// The `desk` section.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -453,6 +502,7 @@ impl Config {
         if let Err(problem) = self.http.trusted() {
             problems.push(format!("http.trusted_proxies: {problem}"));
         }
+        self.tls.validate(&mut problems);
         self.pitchey.validate(&mut problems);
         self.desk.validate(&mut problems);
         self.health.validate(&mut problems);
@@ -480,6 +530,7 @@ impl Config {
         range("http.max_header_bytes", header, 8192, 1 << 20);
         range("http.max_body_bytes", http.max_body_bytes, 0, 1 << 40);
         range("http.shutdown_timeout_ms", http.shutdown_timeout_ms, 0, day);
+        range("tls.reload_ms", self.tls.reload_ms, 10, day);
         let origin = &self.origin;
         range(
             "origin.connect_timeout_ms",

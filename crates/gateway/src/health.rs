@@ -162,6 +162,12 @@ impl Health {
         response
     }
 
+    /// Who was asked, and whether they were well.
+    pub(crate) fn known(&self) -> impl Iterator<Item = (String, bool)> {
+        let targets = self.0.targets.iter();
+        targets.map(|target| (target.name.clone(), lock(&target.known).status == "ok"))
+    }
+
     /// Asks everybody again and again, until `stop` is cancelled.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let asking = self

@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod config;
+mod figures;
 mod frames;
 mod health;
 mod limits;
@@ -17,6 +18,7 @@ pub mod pitchey;
 pub mod serve;
 pub mod server;
 mod shares;
+mod tls;
 
 pub use config::Config;
 pub use serve::serve;

@@ -16,6 +16,12 @@ use pitchey_runtime::Monotonic;
 use crate::config::LimitsConfig;
 use crate::native::Native;
 
+/// The class of a request, by its path in one spelling, so that none is of another.
+pub(crate) fn class(method: &Method, path: &str) -> RouteClass {
+    let normal = path.contains('%').then(|| normal_path(path)).flatten();
+    class_of(method, normal.as_deref().unwrap_or(path))
+}
+
 /// A limiter for each class that has a limit.
 pub(crate) struct Limits(Vec<(RouteClass, KeyedRateLimiter<IpAddr>)>);
 
@@ -53,9 +59,7 @@ impl Limits {
         client: IpAddr,
         now: Monotonic,
     ) -> Option<Counted> {
-        // In one spelling, so that none is of another class.
-        let normal = path.contains('%').then(|| normal_path(path)).flatten();
-        let class = class_of(method, normal.as_deref().unwrap_or(path));
+        let class = class(method, path);
         let (_, limiter) = self.0.iter().find(|(known, _)| *known == class)?;
         Some(Counted {
             class,

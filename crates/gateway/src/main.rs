@@ -1,5 +1,6 @@
 //! The gateway's process: arguments, configuration, logging, listener, signals and exit codes.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -50,12 +51,19 @@ fn run(config: Config) -> anyhow::Result<()> {
     };
     let tokio = builder.enable_all().build()?;
     let outcome = tokio.block_on(until_stopped(async |stop| {
-        let address = config.http.address;
-        let listener = TcpListener::bind(address).await;
-        let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
-        serve(listener, config, stop).await
+        let listener = bind(config.http.address).await?;
+        let scrapers = match config.metrics.address {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        serve(listener, scrapers, config, stop).await
     }));
     // A name that is being looked up in a thread would be waited for.
     tokio.shutdown_background();
     outcome
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    listener.with_context(|| format!("cannot listen on {address}"))
 }

@@ -1,9 +1,8 @@
 //! Putting the parts together, and taking them apart in order.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use ipnet::IpNet;
@@ -17,22 +16,25 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ms};
+use crate::figures::{self, Class, Durations, Figures};
 use crate::health::Health;
-use crate::limits::Limits;
+use crate::limits::{self, Limits};
 use crate::live::Live;
 use crate::native::Native;
 use crate::own::{OWN, Own};
 use crate::paced::Paced;
 use crate::pitchey::{self, NativeSite};
-use crate::server::{self, Answers};
+use crate::server::{self, Answers, Peer};
+use crate::tls::Tls;
 
 /// How long the end waits for what goes on behind the answers.
 const BEHIND: Duration = Duration::from_secs(1);
 
-/// Serves until `stop` is cancelled. Then the listener closes, and requests in flight finish within the
-/// shutdown timeout.
+/// Serves until `stop` is cancelled, and those who read figures on a listener of their own. Then the listener
+/// closes, and requests in flight finish within the shutdown timeout.
 pub async fn serve(
     listener: TcpListener,
+    scrapers: Option<TcpListener>,
     config: Config,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -65,7 +67,24 @@ pub async fn serve(
         beside.spawn(health.run(stop.clone()));
     }
     let live = Live::new(&config, runtime, stop.clone())?;
+    let durations = match scrapers {
+        None => None,
+        Some(listener) => {
+            let (metrics, durations) = figures::install()?;
+            let figures = Figures {
+                metrics,
+                mode: mode.clone(),
+                health: health.clone(),
+                live: live.clone(),
+                runtime,
+            };
+            tracing::info!(address = %listener.local_addr()?, "figures");
+            beside.spawn(figures.serve(listener, config.http.clone()));
+            Some(durations)
+        }
+    };
     let service = Gateway(Arc::new(Parts {
+        durations,
         health,
         marks: (config.pitchey.enabled && config.headers.debug)
             .then(|| Marks::new(&config.headers.location)),
@@ -78,9 +97,14 @@ pub async fn serve(
         largest: config.http.max_body_bytes,
         runtime,
     }));
+    let tls = Tls::new(&config.tls, runtime)?;
+    let acceptor = tls.as_ref().map(|tls| tls.acceptor.clone());
+    if let Some(tls) = tls {
+        beside.spawn(tls.follow());
+    }
     let address = listener.local_addr()?;
     tracing::info!(%address, origin = %config.origin.url, "listening");
-    let cut = server::run(listener, service, &config.http, runtime, stop).await;
+    let cut = server::run(listener, acceptor, service, &config.http, runtime, stop).await;
     if cut > 0 {
         tracing::warn!(connections = cut, "requests in flight took too long");
     }
@@ -106,6 +130,7 @@ pub(crate) enum Mode {
 }
 
 struct Parts {
+    durations: Option<Durations>,
     health: Option<Health>,
     marks: Option<Marks>,
     limits: Option<Limits>,
@@ -118,8 +143,45 @@ struct Parts {
     runtime: SystemRuntime,
 }
 
+/// Whether who passes a request on says that nobody could read along before.
+fn says_secure(headers: &HeaderMap) -> bool {
+    let said = headers.get("x-forwarded-proto");
+    said.is_some_and(|said| said.as_bytes().eq_ignore_ascii_case(b"https"))
+}
+
+impl Parts {
+    /// What kind of request this is.
+    fn class(&self, method: &Method, path: &str) -> Class {
+        if path.starts_with(OWN) || self.health.is_some() && Health::takes(method, path) {
+            Class::Own
+        } else if self.live.is_some() && Live::takes(path) {
+            Class::Live
+        } else {
+            match self.mode {
+                Mode::Proxy(_) => Class::Proxy,
+                Mode::Pitchey(_) => Class::Api(limits::class(method, path)),
+            }
+        }
+    }
+}
+
 impl Answers<Native> for Gateway {
-    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Body<Native>> {
+    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body<Native>> {
+        let Some(durations) = &self.0.durations else {
+            return self.answered(request, peer).await;
+        };
+        let runtime = self.0.runtime;
+        let began = runtime.now();
+        let class = self.0.class(request.method(), request.uri().path());
+        let response = self.answered(request, peer).await;
+        let took = runtime.now().since(began);
+        durations.answered(class, response.status(), response.headers(), took);
+        response
+    }
+}
+
+impl Gateway {
+    async fn answered(&self, request: Request<Incoming>, peer: Peer) -> Response<Body<Native>> {
         let Parts {
             health,
             marks,
@@ -131,15 +193,19 @@ impl Answers<Native> for Gateway {
             stall,
             largest,
             runtime,
+            ..
         } = &*self.0;
+        let Peer { address, secure } = peer;
+        let is_trusted = trusted.iter().any(|network| network.contains(&address));
         let client = Client {
-            address: Some(peer),
-            trusted: trusted.iter().any(|network| network.contains(&peer)),
+            address: Some(address),
+            trusted: is_trusted,
+            secure: secure || is_trusted && says_secure(request.headers()),
         };
-        let address = if client.trusted {
-            client_address(peer, request.headers(), trusted)
+        let address = if is_trusted {
+            client_address(address, request.headers(), trusted)
         } else {
-            peer
+            address
         };
         let counted = limits.as_ref().and_then(|limits| {
             let path = request.uri().path();

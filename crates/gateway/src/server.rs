@@ -1,5 +1,5 @@
-//! Accepting connections, and ending them well: HTTP/1.1 or HTTP/2 without TLS, whichever the client
-//! speaks, with every wait bounded.
+//! Accepting connections, and ending them well: HTTP/1.1 or HTTP/2, whichever the client speaks, with or
+//! without TLS, with every wait bounded.
 
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
@@ -19,6 +19,7 @@ use pitchey_runtime::{SystemRuntime, Timer as _, timeout};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -43,13 +44,22 @@ const HTTP2_SEND_BUFFER: usize = 64 * 1024;
 /// A silent HTTP/2 client is asked for a sign of life this often, and has as long to give it.
 const HTTP2_PING: Duration = Duration::from_secs(20);
 
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// From where.
+    pub address: IpAddr,
+    /// Whether nobody between could read along.
+    pub secure: bool,
+}
+
 /// What answers requests.
 pub trait Answers<P: Platform>: Clone + Send + Sync + 'static {
-    /// The answer to a request from this address.
+    /// The answer to a request of this client.
     fn answer(
         &self,
         request: Request<Incoming>,
-        peer: IpAddr,
+        peer: Peer,
     ) -> impl Future<Output = Response<Body<P>>> + Send;
 }
 
@@ -57,6 +67,7 @@ pub trait Answers<P: Platform>: Clone + Send + Sync + 'static {
 /// shutdown timeout. Returns the number of connections that had to be cut.
 pub async fn run<P: Platform>(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     service: impl Answers<P>,
     config: &HttpConfig,
     runtime: SystemRuntime,
@@ -75,10 +86,34 @@ pub async fn run<P: Platform>(
         let Some(((stream, peer), slot)) = accepting.await else {
             break;
         };
-        let (service, config) = (service.clone(), config.clone());
+        let (tls, service, config) = (tls.clone(), service.clone(), config.clone());
         let (stop, at_once) = (stop.clone(), at_once.clone());
         connections.spawn(async move {
-            let serving = connection(stream, peer, service, &config, runtime, stop);
+            let stream = Patient {
+                stream,
+                runtime,
+                stall: ms(config.stall_timeout_ms),
+                waiting: None,
+            };
+            let serving = async {
+                let peer = |secure| Peer {
+                    address: peer,
+                    secure,
+                };
+                let Some(tls) = tls else {
+                    return connection(stream, peer(false), service, &config, runtime, stop).await;
+                };
+                let greeting = tls.accept(stream);
+                let patience = ms(config.header_timeout_ms);
+                let greeting = timeout(&runtime, patience, greeting);
+                match stop.run_until_cancelled(greeting).await {
+                    Some(Ok(Ok(stream))) => {
+                        connection(stream, peer(true), service, &config, runtime, stop).await;
+                    }
+                    Some(Ok(Err(error))) => tracing::debug!(%error, "no TLS"),
+                    Some(Err(_)) | None => {}
+                }
+            };
             at_once.run_until_cancelled(serving).await;
             drop(slot);
         });
@@ -126,20 +161,15 @@ async fn accept(listener: &TcpListener, runtime: SystemRuntime) -> (TcpStream, I
 
 /// Serves one connection until it ends, is idle for too long, is too slow, or is told to close.
 async fn connection<P: Platform>(
-    stream: TcpStream,
-    peer: IpAddr,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
     service: impl Answers<P>,
     config: &HttpConfig,
     runtime: SystemRuntime,
     stop: CancellationToken,
 ) {
     let asked = Arc::new(AtomicBool::new(false));
-    let io = TokioIo::new(Patient {
-        stream,
-        runtime,
-        stall: ms(config.stall_timeout_ms),
-        waiting: None,
-    });
+    let io = TokioIo::new(stream);
     let noted = asked.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         noted.store(true, Ordering::Relaxed);

@@ -26,7 +26,10 @@ use pitchey_runtime::{Background as Tasks, Clock as _, SystemRuntime, Timer as _
 use pitchey_store::Freshness as _;
 use pitchey_store::accounts::{Session, TokenHash};
 use pitchey_store_pg::{Invalidate, OutboxTag, PgStore, RequestScope};
-use pitchey_tiers::{Follower, MokaMemory, RedisConfig, RedisLink, RedisRooms, RedisShared};
+use pitchey_tiers::{
+    Follower, MokaMemory, RedisConfig, RedisLink, RedisRooms, RedisShared, record_kinds,
+    record_memory, record_node,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::CacheConfig;
@@ -231,20 +234,10 @@ impl<S: Shared> Caches<S> {
     }
 
     fn record_metrics(&self) {
-        let kinds = self.answers.stats().into_iter();
-        for (kind, stats) in kinds.chain(self.sessions.stats()) {
-            for counter in pitchey_cache::stats::Counter::ALL {
-                let labels = [("kind", kind), ("what", counter.name())];
-                metrics::counter!("cache_events_total", &labels).absolute(stats.get(*counter));
-            }
-        }
-        let (entries, bytes) = self.answers.size();
-        metrics::gauge!("cache_memory_entries").set(entries as f64);
-        metrics::gauge!("cache_memory_bytes").set(bytes as f64);
-        metrics::gauge!("cache_loads_in_flight").set(self.answers.in_flight() as f64);
-        let status = self.backplane.node().status(self.tasks.now());
-        metrics::gauge!("cache_attached").set(f64::from(u8::from(status.attached)));
-        metrics::gauge!("cache_trusted_seconds").set(status.trusted_for.as_secs_f64());
+        record_kinds(self.answers.stats());
+        record_kinds(self.sessions.stats());
+        record_memory(self.answers.size(), self.answers.in_flight());
+        record_node(&self.backplane.node().status(self.tasks.now()));
     }
 }
 

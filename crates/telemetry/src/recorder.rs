@@ -20,6 +20,9 @@ pub mod names {
     pub const HTTP_CONNECTIONS: &str = "http_server_connections";
     /// How long statements took, seen from the client. Label: `statement` (its name in `sql`).
     pub const DB_STATEMENT_DURATION: &str = "db_statement_duration_seconds";
+    /// How long it took an edge until an answer's header was there, the origin included. Labels: `class`
+    /// (what kind of request), `cache` (the value of `X-Cache-Status`), `status` (`2xx` and so on).
+    pub const EDGE_ANSWER_DURATION: &str = "edge_answer_duration_seconds";
     /// Log lines that were dropped because standard error was not read fast enough.
     pub const LOG_LINES_DROPPED: &str = "log_lines_dropped_total";
 }
@@ -110,6 +113,7 @@ fn builder() -> Result<PrometheusBuilder, BuildError> {
     PrometheusBuilder::new()
         .set_buckets_for_metric(full(names::HTTP_REQUEST_DURATION), &REQUEST_BUCKETS)?
         .set_buckets_for_metric(full(names::DB_STATEMENT_DURATION), &STATEMENT_BUCKETS)?
+        .set_buckets_for_metric(full(names::EDGE_ANSWER_DURATION), &STATEMENT_BUCKETS)?
         .set_buckets_for_metric(
             Matcher::Suffix("_duration_seconds".to_owned()),
             &OTHER_BUCKETS,
@@ -129,6 +133,10 @@ fn describe() {
     describe_histogram!(
         names::DB_STATEMENT_DURATION,
         "How long statements took, seen from the client."
+    );
+    describe_histogram!(
+        names::EDGE_ANSWER_DURATION,
+        "Until an answer's header was there, the origin included."
     );
     describe_counter!(
         names::LOG_LINES_DROPPED,

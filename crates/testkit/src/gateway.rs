@@ -1,6 +1,6 @@
 //! A gateway of its own for a test.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -29,6 +29,17 @@ impl Gateway {
 
     /// Starts it and waits until it answers.
     pub fn start(program: &Program) -> Result<Self> {
+        Self::start_until(program, |listen| {
+            http_status(listen, "/__edge/health").ok() == Some(200)
+        })
+    }
+
+    /// Starts it and waits until it takes connections: one with TLS does not answer just anybody.
+    pub fn start_silent(program: &Program) -> Result<Self> {
+        Self::start_until(program, |listen| TcpStream::connect(listen).is_ok())
+    }
+
+    fn start_until(program: &Program, is_there: impl Fn(SocketAddr) -> bool) -> Result<Self> {
         for _ in 0..PORT_ATTEMPTS {
             let listen = SocketAddr::from(([127, 0, 0, 1], net::free_port()?));
             let running = program
@@ -44,7 +55,7 @@ impl Gateway {
                     }
                     bail!("the gateway ended at once ({status}):\n{log}");
                 }
-                Ok((http_status(listen, "/__edge/health").ok() == Some(200)).then_some(true))
+                Ok(is_there(listen).then_some(true))
             });
             if ready.with_context(|| gateway.running.log())? {
                 return Ok(gateway);

@@ -8,6 +8,7 @@
 //! A [`RedisLink`] holds the connection that calls share. Whoever makes one runs
 //! [`RedisLink::keep_connected`] as a task, and for the cache [`Follower::run`] as another.
 
+mod figures;
 mod follower;
 mod link;
 mod map;
@@ -19,6 +20,7 @@ mod rooms;
 mod scripts;
 mod shared;
 
+pub use figures::{record_kinds, record_memory, record_node};
 pub use follower::{Follower, RedisFeed};
 pub use link::{InvalidUrl, RedisConfig, RedisLink};
 pub use map::MokaMap;

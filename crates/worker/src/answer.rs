@@ -225,6 +225,7 @@ async fn handle(
             .get(CF_CONNECTING_IP)
             .and_then(|address| address.to_str().ok()?.parse().ok()),
         trusted: false,
+        secure: url.starts_with("https:"),
     };
     of_the_platform(&mut headers);
     let declared = length(&headers);

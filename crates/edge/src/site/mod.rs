@@ -147,6 +147,11 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
         self.inner.answers.size()
     }
 
+    /// The cache of answers.
+    pub fn answers(&self) -> &Cache<Page, Failure, M, S, P> {
+        &self.inner.answers
+    }
+
     /// The node.
     pub fn node(&self) -> &Arc<Node> {
         &self.inner.node

@@ -33,7 +33,7 @@ async fn open(places: usize) -> Bed {
     assert_eq!(config.validate(), Vec::<String>::new());
     let stop = CancellationToken::new();
     let mut gateway = JoinSet::new();
-    gateway.spawn(serve(listener, config, stop.clone()));
+    gateway.spawn(serve(listener, None, config, stop.clone()));
     Bed {
         hub,
         at,

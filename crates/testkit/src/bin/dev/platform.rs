@@ -32,6 +32,7 @@ const ORIGIN_PORT: u16 = 8788;
 const METRICS_PORT: u16 = 9788;
 const HUB_PORT: u16 = 8789;
 const HUB_METRICS_PORT: u16 = 9789;
+const GATEWAY_METRICS_PORT: u16 = 9787;
 
 /// Variables that are for this crate and that a program of the platform would not understand.
 const OWN_VARIABLES: [&str; 6] = [
@@ -242,10 +243,12 @@ impl<'a> Platform<'a> {
         listen: SocketAddr,
     ) -> Result<()> {
         self.interrupts.check()?;
+        let metrics = loopback(GATEWAY_METRICS_PORT)?;
         let mut command = program("gateway")?;
         command
             .args(["--pitchey", "--origin", origin, "--listen"])
             .arg(listen.to_string())
+            .env("GATEWAY_METRICS__ADDRESS", metrics.to_string())
             .env("GATEWAY_PITCHEY__REDIS_URL", redis_url)
             .env("GATEWAY_PITCHEY__SECRET", &secrets.edge)
             .env("GATEWAY_HUB__URL", hub);
