@@ -6,10 +6,13 @@
 #[path = "../tests/it/client.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
 mod client;
+#[path = "measuring/percentile.rs"]
+mod percentile;
 
 use anyhow::{Context as _, Result};
 use client::Client;
 use http::Method;
+use percentile::percentile;
 use pitchey_ops::Interrupt;
 use pitchey_ops::seed::{SeedOptions, seed};
 use pitchey_runtime::{Clock as _, SystemRuntime};
@@ -54,17 +57,6 @@ async fn browse(client: &Client) -> Result<Vec<f64>> {
     }
     waits.sort_by(f64::total_cmp);
     Ok(waits)
-}
-
-fn percentile(sorted: &[f64], share: f64) -> f64 {
-    let last = sorted.len().saturating_sub(1);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "it is a place in the list"
-    )]
-    let at = (last as f64 * share).round() as usize;
-    sorted.get(at).copied().unwrap_or(f64::NAN)
 }
 
 fn median(mut values: Vec<f64>) -> (f64, f64, f64) {

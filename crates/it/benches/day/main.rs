@@ -14,6 +14,8 @@ mod client;
 mod edits;
 #[path = "../measuring/machine.rs"]
 mod machine;
+#[path = "../measuring/percentile.rs"]
+mod percentile;
 mod places;
 mod replay;
 mod report;

@@ -2,6 +2,7 @@
 
 use crate::Options;
 use crate::edits::Edits;
+use crate::percentile::percentile;
 use crate::replay::{Counts, Day, Kind, Tier};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -20,17 +21,6 @@ pub(crate) struct Report {
 
 /// What the worker promises when nothing else is said, and what its clock adds, in milliseconds.
 const BOUND_MS: f64 = 5_000.0 + 2.0;
-
-fn percentile(sorted: &[f64], share: f64) -> f64 {
-    let last = sorted.len().saturating_sub(1);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "it is a place in the list"
-    )]
-    let at = (last as f64 * share).round() as usize;
-    sorted.get(at).copied().unwrap_or(f64::NAN)
-}
 
 fn waits(sorted: &[f64]) -> [f64; 3] {
     [0.5, 0.99, 1.0].map(|share| percentile(sorted, share))

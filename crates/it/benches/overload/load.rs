@@ -1,6 +1,7 @@
 //! The load: requests over connections of its own, written and read by hand, so that the load costs little
 //! beside the server; and what came of them.
 
+use crate::percentile::percentile;
 use anyhow::{Context as _, Result, bail};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -152,17 +153,6 @@ pub(crate) fn figure(metrics: &str, name: &str) -> f64 {
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.and_then(|value| value.parse().ok()).unwrap_or(0.0)
-}
-
-pub(crate) fn percentile(sorted: &[f64], share: f64) -> f64 {
-    let last = sorted.len().saturating_sub(1);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "it is a place in the list"
-    )]
-    let at = (last as f64 * share).round() as usize;
-    sorted.get(at).copied().unwrap_or(f64::NAN)
 }
 
 /// Median, least and most of some rounds.

@@ -6,9 +6,12 @@
 
 mod dependency;
 mod load;
+#[path = "../measuring/percentile.rs"]
+mod percentile;
 
 use anyhow::{Context as _, Result, ensure};
-use load::{Connection, Seen, Spread, offer, percentile};
+use load::{Connection, Seen, Spread, offer};
+use percentile::percentile;
 use pitchey_ops::Interrupt;
 use pitchey_ops::seed::{SeedOptions, seed};
 use pitchey_runtime::{Clock as _, SystemRuntime};

@@ -2,6 +2,7 @@
 
 use crate::Plan;
 use crate::client::Client;
+use crate::percentile::percentile;
 use anyhow::{Context as _, Result};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -187,15 +188,4 @@ impl Phase {
             reads_per_request: database_reads as f64 / requests as f64,
         }
     }
-}
-
-pub(crate) fn percentile(sorted: &[f64], share: f64) -> f64 {
-    let last = sorted.len().saturating_sub(1);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "it is a place in the list"
-    )]
-    let at = (last as f64 * share).round() as usize;
-    sorted.get(at).copied().unwrap_or(f64::NAN)
 }

@@ -10,6 +10,8 @@ mod client;
 mod load;
 #[path = "../measuring/machine.rs"]
 mod machine;
+#[path = "../measuring/percentile.rs"]
+mod percentile;
 mod report;
 mod watch;
 

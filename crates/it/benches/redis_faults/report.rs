@@ -1,6 +1,7 @@
 //! The table and the file: of each fault and phase the medians between the least and the most.
 
-use crate::load::{From, Phase, percentile};
+use crate::load::{From, Phase};
+use crate::percentile::percentile;
 use crate::{Fault, Plan, Turn};
 use serde_json::{Value, json};
 use std::fmt::{self, Write as _};
