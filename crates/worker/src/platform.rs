@@ -46,27 +46,46 @@ impl Workers {
     }
 }
 
+/// What is known of the time.
+#[derive(Clone, Copy)]
+pub(crate) enum Time {
+    /// Nothing: no request is being worked for.
+    Unknown,
+    /// It stands still until this request waits again, and was not looked for yet.
+    Standing,
+    /// It stands still at this.
+    At(u64),
+}
+
 thread_local! {
-    /// The time of the work that goes on; 0 if it was not looked for yet.
-    static NOW: Cell<u64> = const { Cell::new(0) };
+    static TIME: Cell<Time> = const { Cell::new(Time::Unknown) };
 }
 
-/// Work goes on after a wait: the time is another.
-pub(crate) fn waited() {
-    NOW.set(0);
+impl Time {
+    /// This is known from now on; what was known before.
+    pub(crate) fn replace(self) -> Self {
+        TIME.replace(self)
+    }
 }
 
-/// Milliseconds since 1970. The time stands still between two waits, so JavaScript is asked for it once.
+/// Milliseconds since 1970. The time stands still between two waits of a request, so JavaScript is asked for it
+/// once.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "a whole number of milliseconds after 1970"
 )]
 fn milliseconds() -> u64 {
-    if NOW.get() == 0 {
-        NOW.set(js_sys::Date::now() as u64);
+    match TIME.get() {
+        Time::At(time) => time,
+        known => {
+            let time = js_sys::Date::now() as u64;
+            if matches!(known, Time::Standing) {
+                TIME.set(Time::At(time));
+            }
+            time
+        }
     }
-    NOW.get()
 }
 
 impl Clock for Workers {

@@ -12,7 +12,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::future_to_promise;
 
 use crate::glue::Context;
-use crate::platform::waited;
+use crate::platform::Time;
 
 thread_local! {
     static CURRENT: RefCell<Option<Scope>> = const { RefCell::new(None) };
@@ -34,8 +34,8 @@ impl Scope {
 
     /// Does something for this request.
     pub(crate) fn within<T>(&self, work: impl FnOnce() -> T) -> T {
-        let _entered = Entered(CURRENT.replace(Some(self.clone())));
-        waited();
+        let time = Time::Standing.replace();
+        let _entered = Entered(CURRENT.replace(Some(self.clone())), time);
         work()
     }
 
@@ -59,11 +59,12 @@ impl Scope {
     }
 }
 
-struct Entered(Option<Scope>);
+struct Entered(Option<Scope>, Time);
 
 impl Drop for Entered {
     fn drop(&mut self) {
         CURRENT.replace(self.0.take());
+        self.1.replace();
     }
 }
 
