@@ -22,36 +22,11 @@ impl Coding {
 
     /// The best of what the client takes; identity when it takes nothing we have.
     pub(crate) fn negotiate(headers: &HeaderMap) -> Self {
-        let mut best = (Self::Identity, 0);
-        let mut any = 0;
-        let mut named = Vec::new();
-        for item in headers
-            .get_all(header::ACCEPT_ENCODING)
-            .iter()
-            .filter_map(|v| v.to_str().ok())
-            .flat_map(|v| v.split(','))
-        {
-            let (name, weight) = match item.split_once(';') {
-                Some((name, parameter)) => (name.trim(), weight(parameter)),
-                None => (item.trim(), 1000),
-            };
-            match name.to_ascii_lowercase().as_str() {
-                "br" => named.push((Self::Brotli, weight)),
-                "gzip" | "x-gzip" => named.push((Self::Gzip, weight)),
-                "*" => any = weight,
-                _ => {}
-            }
+        match best(headers, &["br", "gzip"]).first() {
+            Some(&"br") => Self::Brotli,
+            Some(_) => Self::Gzip,
+            None => Self::Identity,
         }
-        for coding in [Self::Brotli, Self::Gzip] {
-            let weight = named
-                .iter()
-                .find(|(known, _)| *known == coding)
-                .map_or(any, |(_, weight)| *weight);
-            if weight > best.1 {
-                best = (coding, weight);
-            }
-        }
-        best.0
     }
 
     /// The coded body; `None` if it came out no smaller.
@@ -73,6 +48,41 @@ impl Coding {
         };
         (coded.len() < body.len()).then_some(coded)
     }
+}
+
+/// Those of these codings that a client takes, what it would rather have first, and of what it likes alike what
+/// is first here.
+pub(crate) fn best(headers: &HeaderMap, codings: &[&'static str]) -> Vec<&'static str> {
+    let mut any = 0;
+    let mut named = Vec::new();
+    for item in headers
+        .get_all(header::ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','))
+    {
+        let (name, weight) = match item.split_once(';') {
+            Some((name, parameter)) => (name.trim(), weight(parameter)),
+            None => (item.trim(), 1000),
+        };
+        let name = name.to_ascii_lowercase();
+        match name.strip_prefix("x-").unwrap_or(&name) {
+            "*" => any = weight,
+            name => {
+                let known = codings.iter().find(|known| **known == name);
+                named.extend(known.map(|known| (*known, weight)));
+            }
+        }
+    }
+    let weighed = codings.iter().map(|coding| {
+        let mut named = named.iter();
+        let weight = named.find(|(known, _)| known == coding);
+        (*coding, weight.map_or(any, |(_, weight)| *weight))
+    });
+    let mut wanted: Vec<_> = weighed.filter(|(_, weight)| *weight > 0).collect();
+    // It is stable.
+    wanted.sort_by_key(|(_, weight)| std::cmp::Reverse(*weight));
+    wanted.into_iter().map(|(coding, _)| coding).collect()
 }
 
 /// The weight of `q=0.5` in thousandths; something unreadable means "not acceptable".

@@ -299,6 +299,11 @@ pub fn coding(headers: &HeaderMap) -> &'static str {
     Coding::negotiate(headers).name()
 }
 
+/// Those of these codings that a client takes, what it would rather have first.
+pub fn best_codings(headers: &HeaderMap, codings: &[&'static str]) -> Vec<&'static str> {
+    crate::coding::best(headers, codings)
+}
+
 /// The path with its parameter read and written again: so it has one spelling.
 fn typed_path(route: &str, path: &str) -> Option<String> {
     let Some((before, name)) = route.split_once('{') else {

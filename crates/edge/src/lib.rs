@@ -7,6 +7,7 @@
 //! Pitchey, which has its table of routes and hears what is invalidated. [`desk`] is what operators ask of
 //! either.
 
+mod assets;
 mod body;
 pub mod desk;
 mod fields;
@@ -20,6 +21,7 @@ mod site;
 mod slot;
 mod tee;
 
+pub use assets::{ASSETS, CODED, asset_fields, asset_name, is_fingerprinted};
 pub use body::Body;
 pub use fields::{Client, unkeyed};
 pub use marks::Marks;

@@ -1,7 +1,7 @@
 //! What the gateway can be told: typed sections, each with its defaults and its own rules.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use figment::Figment;
@@ -34,6 +34,8 @@ pub struct Config {
     pub origin: OriginConfig,
     /// What is kept.
     pub store: StoreConfig,
+    /// Static files, for the edge of Pitchey.
+    pub assets: AssetsConfig,
     /// What makes it the edge of Pitchey.
     pub pitchey: PitcheyConfig,
     /// The hub, for the edge of Pitchey.
@@ -230,6 +232,32 @@ impl Default for StoreConfig {
             memory_mib: 256,
             largest_body_kib: 8 * 1024,
         }
+    }
+}
+
+/// The `assets` section.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AssetsConfig {
+    /// The folder whose files are served under `/assets/`. Without it the origin is asked for them.
+    pub directory: PathBuf,
+    /// Memory for them, in MiB.
+    pub memory_mib: u64,
+}
+
+impl Default for AssetsConfig {
+    fn default() -> Self {
+        Self {
+            directory: PathBuf::new(),
+            memory_mib: 64,
+        }
+    }
+}
+
+impl AssetsConfig {
+    /// The folder, if there is one.
+    pub fn directory(&self) -> Option<&Path> {
+        (!self.directory.as_os_str().is_empty()).then_some(&self.directory)
     }
 }
 
@@ -503,6 +531,10 @@ impl Config {
             problems.push(format!("http.trusted_proxies: {problem}"));
         }
         self.tls.validate(&mut problems);
+        if self.assets.directory().is_some() && !self.pitchey.enabled {
+            let text = "assets.directory: is for the edge of Pitchey alone (--pitchey)";
+            problems.push(text.to_owned());
+        }
         self.pitchey.validate(&mut problems);
         self.desk.validate(&mut problems);
         self.health.validate(&mut problems);
@@ -566,6 +598,7 @@ impl Config {
         range("pitchey.timeout_ms", pitchey.timeout_ms, 1, 10_000);
         range("pitchey.silence_ms", pitchey.silence_ms, 500, 60_000);
         range("store.memory_mib", self.store.memory_mib, 1, 1 << 20);
+        range("assets.memory_mib", self.assets.memory_mib, 1, 1 << 20);
         let body = self.store.largest_body_kib;
         range("store.largest_body_kib", body, 1, 1 << 20);
         problems

@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod config;
 mod figures;
+mod folder;
 mod frames;
 mod health;
 mod limits;

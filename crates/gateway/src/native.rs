@@ -14,6 +14,7 @@ use pitchey_tiers::MokaMap;
 use time::OffsetDateTime;
 
 use crate::config::{Config, ms};
+use crate::folder::Folder;
 use crate::paced::{Paced, Stalled, TooLarge};
 
 /// The platform. Clones share everything.
@@ -26,10 +27,17 @@ pub struct Native {
 #[derive(Debug)]
 struct Parts {
     system: SystemRuntime,
-    client: Client<HttpsConnector<HttpConnector>, Paced>,
+    origin: Origin,
     store: MemoryStore,
     response_timeout: Duration,
     stall_timeout: Duration,
+}
+
+/// Where what is not kept comes from.
+#[derive(Debug)]
+enum Origin {
+    Network(Box<Client<HttpsConnector<HttpConnector>, Paced>>),
+    Folder(Folder),
 }
 
 impl Native {
@@ -41,20 +49,37 @@ impl Native {
             .pool_idle_timeout(ms(origin.idle_timeout_ms))
             .pool_max_idle_per_host(origin.idle_connections)
             .build(connector(ms(origin.connect_timeout_ms))?);
+        Ok(Self::with(
+            config,
+            system,
+            Origin::Network(Box::new(client)),
+        ))
+    }
+
+    /// The same, whose origin is a folder.
+    pub(crate) fn in_front_of(folder: Folder, config: &Config, system: SystemRuntime) -> Self {
+        Self::with(config, system, Origin::Folder(folder))
+    }
+
+    fn with(config: &Config, system: SystemRuntime, origin: Origin) -> Self {
+        let memory_mib = match origin {
+            Origin::Network(_) => config.store.memory_mib,
+            Origin::Folder(_) => config.assets.memory_mib,
+        };
         let largest_body = config.store.largest_body_kib << 10;
-        Ok(Self {
+        Self {
             tasks: Background::new(system),
             parts: Arc::new(Parts {
                 system,
-                client,
+                origin,
                 store: MemoryStore {
-                    slots: MokaMap::new(config.store.memory_mib << 20, Slot::weight),
+                    slots: MokaMap::new(memory_mib << 20, Slot::weight),
                     largest_body,
                 },
-                response_timeout: ms(origin.response_timeout_ms),
-                stall_timeout: ms(origin.stall_timeout_ms),
+                response_timeout: ms(config.origin.response_timeout_ms),
+                stall_timeout: ms(config.origin.stall_timeout_ms),
             }),
-        })
+        }
     }
 
     /// Waits for what goes on behind the answers, for at most `patience`; whether all has ended.
@@ -114,11 +139,19 @@ impl Platform for Native {
     async fn fetch(&self, request: Request<Paced>) -> Result<Response<Paced>, FetchError> {
         let Parts {
             system,
-            client,
+            origin,
             response_timeout,
             stall_timeout,
             ..
         } = &*self.parts;
+        let client = match origin {
+            Origin::Network(client) => client,
+            Origin::Folder(folder) => {
+                let (parts, _) = request.into_parts();
+                let response = folder.fetch(&parts).await?;
+                return Ok(response.map(|body| Paced::ready(body, *system)));
+            }
+        };
         let asking = timeout(system, *response_timeout, client.request(request));
         match asking.await {
             Err(_) => Err(FetchError::Timeout),

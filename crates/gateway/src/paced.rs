@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use pitchey_edge::BoxError;
 use pitchey_runtime::{SystemRuntime, Timer as _};
@@ -54,7 +55,7 @@ impl Farewell {
 
 struct Inner {
     farewell: Option<Farewell>,
-    body: Incoming,
+    body: Either<Incoming, Full<Bytes>>,
     runtime: SystemRuntime,
     stall: Duration,
     left: u64,
@@ -69,10 +70,25 @@ impl Paced {
         }
         Self(Some(Inner {
             farewell: None,
-            body,
+            body: Either::Left(body),
             runtime,
             stall,
             left: largest,
+            waiting: None,
+        }))
+    }
+
+    /// A body that is there.
+    pub(crate) fn ready(body: Bytes, runtime: SystemRuntime) -> Self {
+        if body.is_empty() {
+            return Self(None);
+        }
+        Self(Some(Inner {
+            farewell: None,
+            body: Either::Right(Full::new(body)),
+            runtime,
+            stall: Duration::MAX,
+            left: u64::MAX,
             waiting: None,
         }))
     }
@@ -138,7 +154,7 @@ impl Body for Paced {
                 return Poll::Ready(Some(Err(TooLarge.into())));
             }
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(BoxError::from)))
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

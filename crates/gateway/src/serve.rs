@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use ipnet::IpNet;
-use pitchey_edge::{Body, Client, Marks, Proxy, Settings, refusal};
+use pitchey_edge::{ASSETS, Body, Client, Marks, Proxy, Settings, refusal};
 use pitchey_http_cache::Options;
 use pitchey_process::client_address::client_address;
 use pitchey_runtime::{Clock as _, Random as _, SystemRuntime};
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ms};
 use crate::figures::{self, Class, Durations, Figures};
+use crate::folder::Folder;
 use crate::health::Health;
 use crate::limits::{self, Limits};
 use crate::live::Live;
@@ -48,16 +49,17 @@ pub async fn serve(
         beside.spawn(hearing.run(stop.clone()));
         Mode::Pitchey(site)
     } else {
-        let settings = Settings {
-            origin,
-            name: "pitchey-edge".to_owned(),
-            options: Options {
-                seed: runtime.next_u64(),
-                ..Options::default()
-            },
-            patience: ms(config.origin.response_timeout_ms),
-        };
+        let settings = proxy_settings(&config, origin, runtime);
         Mode::Proxy(Proxy::new(platform.clone(), settings))
+    };
+    let assets = match config.assets.directory() {
+        None => None,
+        Some(directory) => {
+            let folder = Folder::open(directory)?;
+            let settings = proxy_settings(&config, "http://assets".parse()?, runtime);
+            let platform = Native::in_front_of(folder, &config, runtime);
+            Some(Proxy::new(platform, settings))
+        }
     };
     let health = match &mode {
         Mode::Pitchey(site) => Some(Health::new(&config, site.clone(), runtime)?),
@@ -85,6 +87,7 @@ pub async fn serve(
     };
     let service = Gateway(Arc::new(Parts {
         durations,
+        assets,
         health,
         marks: (config.pitchey.enabled && config.headers.debug)
             .then(|| Marks::new(&config.headers.location)),
@@ -116,6 +119,18 @@ pub async fn serve(
     Ok(())
 }
 
+fn proxy_settings(config: &Config, origin: Uri, runtime: SystemRuntime) -> Settings {
+    Settings {
+        origin,
+        name: "pitchey-edge".to_owned(),
+        options: Options {
+            seed: runtime.next_u64(),
+            ..Options::default()
+        },
+        patience: ms(config.origin.response_timeout_ms),
+    }
+}
+
 /// What answers requests.
 #[derive(Clone)]
 struct Gateway(Arc<Parts>);
@@ -131,6 +146,7 @@ pub(crate) enum Mode {
 
 struct Parts {
     durations: Option<Durations>,
+    assets: Option<Proxy<Native>>,
     health: Option<Health>,
     marks: Option<Marks>,
     limits: Option<Limits>,
@@ -183,6 +199,7 @@ impl Answers<Native> for Gateway {
 impl Gateway {
     async fn answered(&self, request: Request<Incoming>, peer: Peer) -> Response<Body<Native>> {
         let Parts {
+            assets,
             health,
             marks,
             limits,
@@ -235,9 +252,11 @@ impl Gateway {
         }
         let began = runtime.now();
         let request = request.map(|body| Paced::new(body, *runtime, *stall, *largest));
-        let mut response = match mode {
-            Mode::Proxy(proxy) => proxy.handle(request, client).await,
-            Mode::Pitchey(site) => site.handle(request, client).await,
+        let is_asset = request.uri().path().starts_with(ASSETS);
+        let mut response = match (mode, assets) {
+            (_, Some(assets)) if is_asset => assets.handle(request, client).await,
+            (Mode::Proxy(proxy), _) => proxy.handle(request, client).await,
+            (Mode::Pitchey(site), _) => site.handle(request, client).await,
         };
         if let Some(counted) = counted {
             counted.tell(response.headers_mut());

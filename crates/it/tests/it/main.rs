@@ -15,6 +15,7 @@ mod databases;
 mod db;
 mod deadlines_pg;
 mod dev;
+mod edge_assets;
 mod edge_desk;
 mod edge_faults;
 mod edge_figures;
