@@ -51,7 +51,7 @@ impl Workers {
     clippy::cast_sign_loss,
     reason = "a whole number of milliseconds after 1970"
 )]
-fn milliseconds() -> u64 {
+pub(crate) fn milliseconds() -> u64 {
     js_sys::Date::now() as u64
 }
 
