@@ -297,7 +297,8 @@ pub(crate) async fn events(hub: SocketAddr, rooms: &str, last: &str) -> Result<T
     stream.write_all(request.as_bytes()).await?;
     let head = until(&mut stream, "\r\n\r\n").await?;
     ensure!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    ensure!(head.contains("content-type: text/event-stream"), "{head}");
+    let fields = head.to_ascii_lowercase();
+    ensure!(fields.contains("content-type: text/event-stream"), "{head}");
     Ok(stream)
 }
 

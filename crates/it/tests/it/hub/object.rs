@@ -167,3 +167,33 @@ async fn a_module_that_fails_sends_all_elsewhere_and_loses_nothing() -> Result<(
     ensure!(entered["updates"][0]["data"] == 3, "{entered}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_without_rooms_passes_on_to_a_hub() -> Result<()> {
+    if !Worker::is_there() {
+        return Ok(());
+    }
+    let hub = block_in_place(|| Hub::start(&[]))?;
+    let program = Worker::program("http://127.0.0.1:1")?
+        .env("WORKER_REALTIME__URL", format!("http://{}", hub.address()));
+    let worker = block_in_place(|| Worker::start(&program))?;
+    let at = worker.address();
+    let mut ann = Socket::connect(at, Some(1), &[ROOM]).await?;
+    ann.subscribe(ROOM).await?;
+    let mut stream = events(at, "lists", "").await?;
+    event(&mut stream).await?;
+    site_publishes(hub.address(), &ROOM.to_string(), &json!(1)).await?;
+    site_publishes(hub.address(), "lists", &json!(2)).await?;
+    ensure!(ann.updates(1).await?[0]["data"] == 1);
+    ensure!(event(&mut stream).await?.contains("\"data\":2"));
+    let mut forged = Socket::with_ticket(at, "forged").await?;
+    ensure!(forged.closed().await? == 4001);
+    let client = Client::new(at);
+    client.get("/ws", &[]).await?.expect(426)?;
+    let published = client.send(Method::POST, "/publish", &[], None).await?;
+    ensure!(published.status == 404, "{}", published.status);
+    drop(hub);
+    let away = client.get("/sse?rooms=lists", &[]).await?.expect(503)?;
+    ensure!(away.header("retry-after") == "1");
+    Ok(())
+}
