@@ -55,11 +55,7 @@ impl Here {
     /// The keys that tickets are read with. They were looked at when the configuration was read.
     pub fn keys(&self) -> Option<TicketKeys> {
         let previous = self.previous_ticket_key.as_ref();
-        TicketKeys::new(
-            self.ticket_key.as_bytes(),
-            previous.map(|key| key.as_bytes()),
-        )
-        .ok()
+        TicketKeys::new(self.ticket_key.as_bytes(), previous.map(String::as_bytes)).ok()
     }
 
     /// What publications are authorized by, if there are any.

@@ -48,7 +48,7 @@ struct Door {
 enum Leads {
     Elsewhere(Uri),
     Here {
-        keys: TicketKeys,
+        keys: Box<TicketKeys>,
         secret: Secret,
         allowed_origins: Vec<String>,
     },
@@ -69,7 +69,7 @@ pub(crate) fn open(config: &Config) {
         Some(match realtime {
             Realtime::Elsewhere(hub) => Leads::Elsewhere(hub.clone()),
             Realtime::Here(here) => Leads::Here {
-                keys: here.keys()?,
+                keys: Box::new(here.keys()?),
                 secret: here.secret(),
                 allowed_origins: here.allowed_origins.clone(),
             },
