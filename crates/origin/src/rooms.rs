@@ -77,7 +77,7 @@ impl HttpRooms {
             return Ok(None);
         }
         let address = format!("{}/publish", config.publish_url.trim_end_matches('/'));
-        let secret = config.publish_secret.expose_secret();
+        let secret = config.publish_key.expose_secret();
         let mut authorization = HeaderValue::try_from(format!("Bearer {secret}"))?;
         authorization.set_sensitive(true);
         let mut connector = HttpConnector::new();

@@ -22,7 +22,7 @@ const SECRETS: [&str; 5] = [
     "cursor.key",
     "cache.url",
     "realtime.ticket_key",
-    "realtime.publish_secret",
+    "realtime.publish_key",
 ];
 
 /// Has secrets in it: no message shows what was found there or below.

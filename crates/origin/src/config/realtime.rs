@@ -21,7 +21,7 @@ pub struct RealtimeConfig {
     pub publish_url: String,
     /// What it takes publications with: at least 32 bytes.
     #[serde(serialize_with = "redact::whole")]
-    pub publish_secret: SecretString,
+    pub publish_key: SecretString,
 }
 
 /// The shortest secret that publications are taken with, in bytes.
@@ -56,9 +56,9 @@ impl RealtimeConfig {
             let how = "is no http:// or https:// address of a host";
             rules.broken("publish_url", how);
         }
-        let secret = self.publish_secret.expose_secret();
+        let secret = self.publish_key.expose_secret();
         if secret.len() < MIN_SECRET || HeaderValue::try_from(secret).is_err() {
-            rules.broken("publish_secret", "is no line of 32 or more bytes");
+            rules.broken("publish_key", "is no line of 32 or more bytes");
         }
     }
 }

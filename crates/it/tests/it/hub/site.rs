@@ -72,7 +72,7 @@ async fn an_approved_nda_arrives_through_a_durable_object() -> Result<()> {
         &[
             ("PITCHEY_REALTIME__TICKET_KEY", Hub::TICKET_KEY),
             ("PITCHEY_REALTIME__PUBLISH_URL", &url),
-            ("PITCHEY_REALTIME__PUBLISH_SECRET", Hub::PUBLISH_SECRET),
+            ("PITCHEY_REALTIME__PUBLISH_KEY", Hub::PUBLISH_SECRET),
         ],
     )
     .await?;

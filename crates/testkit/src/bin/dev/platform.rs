@@ -219,7 +219,7 @@ impl<'a> Platform<'a> {
         if let Some(rooms) = rooms {
             command
                 .env("PITCHEY_REALTIME__PUBLISH_URL", format!("http://{rooms}"))
-                .env("PITCHEY_REALTIME__PUBLISH_SECRET", &secrets.publish);
+                .env("PITCHEY_REALTIME__PUBLISH_KEY", &secrets.publish);
         }
         self.start_program("origin", command, (listen, "/api/health/ready"))
     }
