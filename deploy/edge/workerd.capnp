@@ -6,6 +6,8 @@ using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
     (name = "edge", worker = .edge),
+    # What rooms keep: a directory that `--directory-path rooms=` names.
+    (name = "rooms", disk = (writable = true)),
     (name = "internet", network = (
       allow = ["public", "private"],
       tlsOptions = (trustBrowserCas = true)
@@ -24,11 +26,15 @@ const edge :Workerd.Worker = (
   compatibilityDate = "2026-04-01",
   modules = [
     (name = "index.mjs", esModule = embed "/index.mjs"),
+    (name = "rooms.mjs", esModule = embed "/rooms.mjs"),
     (name = "glue.js", esModule = embed "/glue.js"),
     (name = "pitchey_worker.js", esModule = embed "/pitchey_worker.js"),
     (name = "pitchey_worker_bg.wasm", wasm = embed "/pitchey_worker_bg.wasm")
   ],
+  durableObjectNamespaces = [(className = "Rooms", uniqueKey = "pitchey-rooms", enableSql = true)],
+  durableObjectStorage = (localDisk = "rooms"),
   bindings = [
+    (name = "ROOMS", durableObjectNamespace = "Rooms"),
     (name = "ORIGIN__URL", fromEnvironment = "WORKER_ORIGIN__URL"),
     (name = "ORIGIN__RESPONSE_TIMEOUT_MS", fromEnvironment = "WORKER_ORIGIN__RESPONSE_TIMEOUT_MS"),
     (name = "ORIGIN__STALL_TIMEOUT_MS", fromEnvironment = "WORKER_ORIGIN__STALL_TIMEOUT_MS"),
@@ -38,6 +44,15 @@ const edge :Workerd.Worker = (
     (name = "STORE__LARGEST_BODY_KIB", fromEnvironment = "WORKER_STORE__LARGEST_BODY_KIB"),
     (name = "HTTP__MAX_BODY_BYTES", fromEnvironment = "WORKER_HTTP__MAX_BODY_BYTES"),
     (name = "HTTP__MAX_HEADER_BYTES", fromEnvironment = "WORKER_HTTP__MAX_HEADER_BYTES"),
-    (name = "HEADERS__DEBUG", fromEnvironment = "WORKER_HEADERS__DEBUG")
+    (name = "HEADERS__DEBUG", fromEnvironment = "WORKER_HEADERS__DEBUG"),
+    (name = "REALTIME__URL", fromEnvironment = "WORKER_REALTIME__URL"),
+    (name = "REALTIME__TICKET_KEY", fromEnvironment = "WORKER_REALTIME__TICKET_KEY"),
+    (name = "REALTIME__PREVIOUS_TICKET_KEY", fromEnvironment = "WORKER_REALTIME__PREVIOUS_TICKET_KEY"),
+    (name = "REALTIME__PUBLISH_SECRET", fromEnvironment = "WORKER_REALTIME__PUBLISH_SECRET"),
+    (name = "REALTIME__ALLOWED_ORIGINS", fromEnvironment = "WORKER_REALTIME__ALLOWED_ORIGINS"),
+    (name = "REALTIME__MAX_CONNECTIONS", fromEnvironment = "WORKER_REALTIME__MAX_CONNECTIONS"),
+    (name = "REALTIME__MAX_PER_USER", fromEnvironment = "WORKER_REALTIME__MAX_PER_USER"),
+    (name = "REALTIME__MAX_PER_ADDRESS", fromEnvironment = "WORKER_REALTIME__MAX_PER_ADDRESS"),
+    (name = "REALTIME__WINDOW_MS", fromEnvironment = "WORKER_REALTIME__WINDOW_MS")
   ]
 );

@@ -59,7 +59,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
         command.env("PITCHEY_BIN_DIR", workspace.target.join("debug"));
     }
     // Its module takes a while to link: not for who tests something else.
-    let all_or_edge = arguments.len() <= 2 || argument(&["edge", "worker"]);
+    let all_or_edge = arguments.len() <= 2 || argument(&["edge", "hub", "worker"]);
     if with_programs && all_or_edge {
         let edge = steps.step("build the edge on Workers", || on_workers(workspace))?;
         command.envs(edge);

@@ -16,7 +16,7 @@ const BOUND: &str = "pitchey_worker_bg.wasm";
 const GLUE: &str = "pitchey_worker.js";
 
 /// What stands beside the module as it is.
-const SCRIPTS: [&str; 2] = ["index.mjs", "glue.js"];
+const SCRIPTS: [&str; 3] = ["index.mjs", "glue.js", "rooms.mjs"];
 
 /// What Workers run of WebAssembly, beside its first version, and rustc makes use of.
 const PROPOSALS: [&str; 6] = [
@@ -226,6 +226,8 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
 /// Runs it in workerd until it is stopped.
 fn dev(workspace: &Workspace, origin: &str, listen: &str) -> Result<()> {
     build(workspace)?;
+    let rooms = workspace.target.join("worker-rooms");
+    fs::create_dir_all(&rooms)?;
     let mut command = Command::new(workerd(workspace)?);
     command
         .arg("serve")
@@ -233,6 +235,7 @@ fn dev(workspace: &Workspace, origin: &str, listen: &str) -> Result<()> {
         .arg(format!("--socket-addr=http={listen}"))
         .arg("--import-path")
         .arg(dist(workspace))
+        .arg(format!("--directory-path=rooms={}", rooms.display()))
         .env("WORKER_ORIGIN__URL", origin);
     eprintln!("the edge on workerd: http://{listen} in front of {origin}");
     steps::run(&mut command)

@@ -1,15 +1,16 @@
 //! Who may connect: origin, ticket and number of connections, looked at before anything is upgraded.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{ConnectInfo, State};
-use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use http::HeaderMap;
+use pitchey_lobby::{Guest, NotLetIn, PlaceLimits, Places, Secret, Used, ask_for_socket};
 use pitchey_model::UserId;
 use pitchey_model::ticket::{BadTicket, Ticket, TicketKeys};
 use pitchey_realtime::CloseCode;
@@ -18,19 +19,17 @@ use pitchey_runtime::{Clock as _, SystemRuntime};
 
 use tokio_util::task::TaskTracker;
 
-use crate::authority::Guest;
 use crate::config::HttpConfig;
-use crate::internal::Secret;
 use crate::node::{Draining, Node};
 use crate::socket;
-use crate::used::Used;
 use crate::wire::{self, Limits};
 
 /// Those who were not let in. Label: `reason`.
 const REFUSED: &str = "hub_refused_total";
 
-/// What a ticket opens with in the list of subprotocols.
-const TICKET: &str = "ticket.";
+/// How far the clocks of hubs may be apart: as long as a ticket may be good at one of them, it is
+/// remembered that it was used.
+const CLOCKS: Duration = Duration::from_secs(10);
 
 /// Of one connection. What may wait is the largest answer, and a little.
 const LIMITS: Limits = Limits {
@@ -46,175 +45,71 @@ pub(crate) struct Entrance {
     pub(crate) keys: TicketKeys,
     pub(crate) secret: Secret,
     pub(crate) used: Mutex<Used>,
-    pub(crate) places: Arc<Places>,
+    pub(crate) places: Arc<Seats>,
     /// Connections that were upgraded, for who waits for their end.
     pub(crate) guests: TaskTracker,
 }
 
-/// How many connections there are, of whom and from where.
+/// The places that are taken, shared by all connections.
 #[derive(Default)]
-pub(crate) struct Places(Mutex<Taken>);
-
-#[derive(Default)]
-struct Taken {
-    all: usize,
-    users: HashMap<UserId, usize>,
-    addresses: HashMap<IpAddr, usize>,
-}
+pub(crate) struct Seats(Mutex<Places>);
 
 /// A place that is free again when this is dropped.
 pub(crate) struct Place {
-    places: Arc<Places>,
+    seats: Arc<Seats>,
     user: Option<UserId>,
     address: IpAddr,
 }
 
-impl Places {
+impl Seats {
     /// How many accounts have a connection.
     pub(crate) fn accounts(&self) -> usize {
-        let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.users.len()
+        self.lock().accounts()
     }
 
     fn take(
         self: &Arc<Self>,
-        http: &HttpConfig,
+        limits: PlaceLimits,
         user: Option<UserId>,
         address: IpAddr,
     ) -> Option<Place> {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of = user
-            .and_then(|user| taken.users.get(&user))
-            .copied()
-            .unwrap_or_default();
-        let from = taken.addresses.get(&address).copied().unwrap_or_default();
-        if taken.all >= http.max_connections
-            || of >= http.max_per_user
-            || from >= http.max_per_address
-        {
-            return None;
-        }
-        taken.all += 1;
-        *taken.addresses.entry(address).or_default() += 1;
-        if let Some(user) = user {
-            *taken.users.entry(user).or_default() += 1;
-        }
-        Some(Place {
-            places: Arc::clone(self),
+        self.lock().take(limits, user, address).then(|| Place {
+            seats: Arc::clone(self),
             user,
             address,
         })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Places> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.all -= 1;
-        if let Some(count) = taken.addresses.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                taken.addresses.remove(&self.address);
-            }
-        }
-        if let Some(user) = self.user
-            && let Some(count) = taken.users.get_mut(&user)
-        {
-            *count -= 1;
-            if *count == 0 {
-                taken.users.remove(&user);
-            }
-        }
+        self.seats.lock().free(self.user, self.address);
     }
 }
 
-/// Why somebody is not let in, before there is a connection that could be closed.
-pub(crate) enum NotLetIn {
-    ForeignOrigin,
-    NotAnUpgrade,
-    NoSubprotocol,
-    Ticket,
-    Full,
-    Draining,
-}
-
-impl NotLetIn {
-    pub(crate) fn response(&self) -> Response {
-        let (status, reason, text) = match self {
-            Self::ForeignOrigin => (
-                StatusCode::FORBIDDEN,
-                "origin",
-                "pages of this origin may not connect\n",
-            ),
-            Self::NotAnUpgrade => (
-                StatusCode::UPGRADE_REQUIRED,
-                "no_upgrade",
-                "this is a WebSocket (version 13)\n",
-            ),
-            Self::NoSubprotocol => (
-                StatusCode::BAD_REQUEST,
-                "subprotocol",
-                "offer the subprotocol pitchey.v1\n",
-            ),
-            Self::Ticket => (
-                StatusCode::UNAUTHORIZED,
-                "ticket",
-                "the ticket is not good\n",
-            ),
-            Self::Full => (
-                StatusCode::TOO_MANY_REQUESTS,
-                "full",
-                "there are as many connections as may be\n",
-            ),
-            Self::Draining => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "draining",
-                "this server is going away\n",
-            ),
-        };
-        metrics::counter!(REFUSED, "reason" => reason).increment(1);
-        let mut response = (status, text).into_response();
-        let headers = response.headers_mut();
-        match self {
-            Self::NotAnUpgrade => {
-                headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-                headers.insert(
-                    header::SEC_WEBSOCKET_VERSION,
-                    HeaderValue::from_static("13"),
-                );
-            }
-            Self::Full | Self::Draining => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            _ => {}
-        }
-        response
-    }
+/// The answer to one who is not let in.
+pub(crate) fn refusal(not_let_in: NotLetIn) -> Response {
+    metrics::counter!(REFUSED, "reason" => not_let_in.reason()).increment(1);
+    not_let_in.response().map(Body::from)
 }
 
 impl Entrance {
-    /// Pages of foreign origins may not use the cookie-less ticket of ours. Programs send no origin.
-    pub(crate) fn check_origin(&self, headers: &HeaderMap) -> Result<(), NotLetIn> {
-        let mut origins = headers.get_all(header::ORIGIN).iter();
-        let allowed = |origin: &HeaderValue| {
-            self.http
-                .allowed_origins
-                .iter()
-                .any(|known| origin.as_bytes() == known.as_bytes())
-        };
-        if origins.all(allowed) {
-            Ok(())
-        } else {
-            Err(NotLetIn::ForeignOrigin)
-        }
-    }
-
-    /// Reads a ticket, which is used up by it.
-    pub(crate) fn ticket(&self, text: &str) -> Result<Ticket, BadTicket> {
+    /// Reads a ticket, which is used up by it: at every hub, or at this one alone while the shared log is
+    /// away.
+    pub(crate) async fn ticket(&self, text: &str) -> Result<Ticket, BadTicket> {
         let now = self.runtime.wall();
         let ticket = self.keys.read(text, now)?;
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.first_use(ticket.id, ticket.expires_at, now.unix_timestamp()) {
+        let is_first = {
+            let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+            used.first_use(ticket.id, ticket.expires_at, now.unix_timestamp())
+        };
+        let left = u64::try_from(ticket.expires_at - now.unix_timestamp()).unwrap_or(0);
+        let kept = Duration::from_secs(left) + CLOCKS;
+        if is_first && self.node.first_use(ticket.id, kept).await.unwrap_or(true) {
             Ok(ticket)
         } else {
             Err(BadTicket::Expired)
@@ -223,8 +118,13 @@ impl Entrance {
 
     pub(crate) fn place(&self, ticket: &Ticket, peer: SocketAddr) -> Result<Place, NotLetIn> {
         let user = ticket.holder.map(|holder| holder.user);
+        let limits = PlaceLimits {
+            all: self.http.max_connections,
+            per_user: self.http.max_per_user,
+            per_address: self.http.max_per_address,
+        };
         self.places
-            .take(&self.http, user, peer.ip().to_canonical())
+            .take(limits, user, peer.ip().to_canonical())
             .ok_or(NotLetIn::Full)
     }
 
@@ -240,31 +140,26 @@ pub(crate) async fn websocket(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    let admitted = entrance.check_origin(&headers).and_then(|()| {
+    let admitted = async {
+        let allowed = &entrance.http.allowed_origins;
+        let shown = ask_for_socket(&headers, upgrade.is_ok(), allowed)?;
         let upgrade = upgrade.map_err(|_| NotLetIn::NotAnUpgrade)?;
-        let offered = offered(&headers);
-        if !offered.contains(&SUBPROTOCOL) {
-            return Err(NotLetIn::NoSubprotocol);
-        }
         if entrance.node.is_draining() {
             return Err(NotLetIn::Draining);
         }
-        let mut tickets = offered
-            .iter()
-            .filter_map(|offer| offer.strip_prefix(TICKET));
-        let ticket = match (tickets.next(), tickets.next()) {
-            (Some(ticket), None) => entrance.ticket(ticket).ok(),
-            _ => None,
+        let ticket = match shown {
+            Some(shown) => entrance.ticket(shown).await.ok(),
+            None => None,
         };
         let guest = match ticket {
             None => None,
             Some(ticket) => Some((entrance.place(&ticket, peer)?, Guest::new(ticket))),
         };
         Ok((upgrade, guest))
-    });
-    let (upgrade, guest) = match admitted {
+    };
+    let (upgrade, guest) = match admitted.await {
         Ok(admitted) => admitted,
-        Err(refusal) => return refusal.response(),
+        Err(not_let_in) => return refusal(not_let_in),
     };
     let upgrade = wire::configured(upgrade.protocols([SUBPROTOCOL]), LIMITS);
     let runtime = entrance.runtime;
@@ -285,14 +180,4 @@ pub(crate) async fn websocket(
         }
         drop((place, counted));
     })
-}
-
-/// The subprotocols that the client offers; the ticket is one of them.
-fn offered(headers: &HeaderMap) -> Vec<&str> {
-    let lines = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
-    let lines = lines.filter_map(|line| line.to_str().ok());
-    lines
-        .flat_map(|line| line.split(','))
-        .map(str::trim)
-        .collect()
 }

@@ -10,16 +10,15 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::StatusCode;
+use pitchey_lobby::EndedSession;
 use pitchey_model::room::SESSIONS;
 use pitchey_model::{SessionId, UserId};
 use pitchey_realtime::{RoomName, Unavailable};
 use serde::{Deserialize, Serialize};
-use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::connect::Entrance;
-use crate::node::EndedSession;
 use crate::publish;
 use crate::serve::VERSION;
 
@@ -40,7 +39,7 @@ pub(crate) struct Internal {
 pub(crate) fn router(internal: Internal) -> Router {
     let publishing = Router::new()
         .route("/publish", post(publish::publish))
-        .layer(DefaultBodyLimit::max(publish::MAX_BODY))
+        .layer(DefaultBodyLimit::max(pitchey_lobby::MAX_BODY))
         .with_state(Arc::clone(&internal.entrance));
     Router::new()
         .route("/admin/status", get(status))
@@ -51,29 +50,6 @@ pub(crate) fn router(internal: Internal) -> Router {
         .layer(from_fn_with_state(internal.clone(), only_with_the_secret))
         .with_state(internal)
         .merge(publishing)
-}
-
-/// The secret that opens what is not for everyone.
-pub(crate) struct Secret(Option<Vec<u8>>);
-
-impl Secret {
-    /// None, if it is empty.
-    pub(crate) fn new(secret: &str) -> Self {
-        Self((!secret.is_empty()).then(|| format!("Bearer {secret}").into_bytes()))
-    }
-
-    /// Whether a request shows it; otherwise the status of its answer. Takes as long whatever is the same at the
-    /// beginning.
-    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), StatusCode> {
-        let secret = self.0.as_ref().ok_or(StatusCode::NOT_FOUND)?;
-        let shown = headers.get(header::AUTHORIZATION);
-        let shown = shown.ok_or(StatusCode::UNAUTHORIZED)?.as_bytes();
-        if bool::from(shown.ct_eq(secret)) {
-            Ok(())
-        } else {
-            Err(StatusCode::UNAUTHORIZED)
-        }
-    }
 }
 
 async fn only_with_the_secret(
@@ -176,38 +152,4 @@ async fn drain(State(internal): State<Internal>) -> (StatusCode, Json<Leaving>) 
     let connections = internal.entrance.node.sockets();
     internal.leave.cancel();
     (StatusCode::ACCEPTED, Json(Leaving { connections }))
-}
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    fn shown(value: Option<&'static str>) -> HeaderMap {
-        let value = value.map(|value| (header::AUTHORIZATION, HeaderValue::from_static(value)));
-        value.into_iter().collect()
-    }
-
-    #[test]
-    fn the_secret_opens_and_nothing_else_does() {
-        let secret = Secret::new("a secret");
-        assert_eq!(secret.check(&shown(Some("Bearer a secret"))), Ok(()));
-        let wrong = [
-            None,
-            Some(""),
-            Some("Bearer "),
-            Some("Bearer a secre"),
-            Some("Bearer a secret "),
-            Some("bearer a secret"),
-            Some("a secret"),
-        ];
-        for value in wrong {
-            let refused = Err(StatusCode::UNAUTHORIZED);
-            assert_eq!(secret.check(&shown(value)), refused, "{value:?}");
-        }
-        let none = Secret::new("");
-        let gone = Err(StatusCode::NOT_FOUND);
-        assert_eq!(none.check(&shown(Some("Bearer "))), gone);
-    }
 }

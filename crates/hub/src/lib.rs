@@ -4,7 +4,6 @@
 //! what is published: in memory for a hub that is alone, in Redis for many.
 //! Everything but `main` is a library; [`serve()`] is the way in.
 
-mod authority;
 pub mod cli;
 pub mod config;
 mod connect;
@@ -16,7 +15,6 @@ mod publish;
 mod serve;
 mod socket;
 mod sse;
-mod used;
 pub mod wire;
 
 pub use config::Config;

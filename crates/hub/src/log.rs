@@ -38,7 +38,17 @@ impl Log {
         match self {
             Self::Memory(log, runtime) => {
                 let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-                let update = log.append(room, data, wall_ms(runtime));
+                if let Some(position) = id.and_then(|id| log.told(id)) {
+                    return Ok(Appended {
+                        position,
+                        update: None,
+                    });
+                }
+                let now = wall_ms(runtime);
+                let update = log.append(room, data, now);
+                if let Some(id) = id {
+                    log.tell(id, &update.position, now);
+                }
                 Ok(Appended {
                     position: update.position.clone(),
                     update: Some(update),
@@ -51,6 +61,21 @@ impl Log {
                     position,
                     update: None,
                 })
+            }
+        }
+    }
+
+    /// Whether this is the first use of a ticket at any hub; from now on it is used, for so long.
+    pub(crate) async fn first_use(
+        &self,
+        ticket: &str,
+        kept: Duration,
+    ) -> Result<bool, Unavailable> {
+        match self {
+            Self::Memory(..) => Ok(true),
+            Self::Redis(rooms, _) => {
+                let first = rooms.first_use(ticket, kept).await;
+                first.map_err(|error| failed("ticket", &error))
             }
         }
     }

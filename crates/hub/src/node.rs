@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
+use pitchey_lobby::{EndedSession, Guest, Tickets};
 use pitchey_model::room::SESSIONS;
-use pitchey_model::ticket::{LIFETIME, Ticket};
-use pitchey_model::{SessionId, UserId};
 use pitchey_realtime::{
     Action, CloseCode, Now, Others, Position, RoomName, Rooms, Settings, SocketId, Unavailable,
     Update,
@@ -19,8 +18,8 @@ use pitchey_runtime::{Clock as _, Monotonic, Random as _, SystemRuntime, Timer a
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use crate::authority::{Guest, Tickets};
 use crate::log::{Log, wall_ms};
 use crate::mailbox::Mailbox;
 
@@ -85,24 +84,6 @@ enum Question {
     Check(Vec<RoomName>),
 }
 
-/// The end of a session, as the origin tells it.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct EndedSession {
-    pub(crate) user_id: UserId,
-    /// All of them, if it names none.
-    pub(crate) session_id: Option<SessionId>,
-}
-
-impl EndedSession {
-    /// Whether a ticket is of that session.
-    fn is_of(&self, ticket: &Ticket) -> bool {
-        ticket.holder.is_some_and(|holder| {
-            let meant = self.session_id.is_none_or(|ended| holder.session == ended);
-            holder.user == self.user_id && meant
-        })
-    }
-}
-
 /// A room, as operators see it.
 #[derive(Serialize)]
 pub(crate) struct RoomState {
@@ -111,13 +92,6 @@ pub(crate) struct RoomState {
     /// Where it stands, unless it is still read.
     #[serde(flatten)]
     position: Option<Position>,
-}
-
-/// Whether a ticket was given out before something was told: who has signed in again since is not meant.
-fn began_before(ticket: &Ticket, update: &Update) -> bool {
-    let began = ticket.expires_at - LIFETIME.whole_seconds();
-    let told = i64::try_from(update.at_ms / 1000).unwrap_or(i64::MAX);
-    began <= told
 }
 
 /// Who is in a room of one hub, as the others read it.
@@ -207,7 +181,7 @@ impl Node {
         };
         self.with(|state, now| {
             state.rooms.close_where(now, CloseCode::Forbidden, |guest| {
-                ended.is_of(&guest.ticket) && began_before(&guest.ticket, update)
+                ended.ends(&guest.ticket, update.at_ms)
             })
         });
     }
@@ -224,6 +198,15 @@ impl Node {
             self.updated(vec![(room.clone(), update)]);
         }
         Ok(appended.position)
+    }
+
+    /// Whether no hub has seen this ticket used; from now on all have. Without the log nobody can tell.
+    pub(crate) async fn first_use(
+        &self,
+        ticket: Uuid,
+        kept: Duration,
+    ) -> Result<bool, Unavailable> {
+        self.log.first_use(&ticket.to_string(), kept).await
     }
 
     /// Whether the hub takes connections, and how it is in a word. One without its log does: known rooms go on.
@@ -420,6 +403,8 @@ impl Node {
                         // What is not asked now is asked with the next check.
                         self.ask(&"check", Question::Check(rooms));
                     }
+                    // No connection outlives this process.
+                    Action::Keep(_) => {}
                 }
             }
             for socket in slow {

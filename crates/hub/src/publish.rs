@@ -7,21 +7,10 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use pitchey_realtime::{RoomName, Unavailable};
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use pitchey_lobby::Publications;
+use pitchey_realtime::Unavailable;
 
 use crate::connect::Entrance;
-
-/// The most bytes of a request.
-pub(crate) const MAX_BODY: usize = 64 * 1024;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Publication {
-    room: RoomName,
-    data: Box<RawValue>,
-}
 
 pub(crate) async fn publish(
     State(entrance): State<Arc<Entrance>>,
@@ -31,15 +20,23 @@ pub(crate) async fn publish(
     if let Err(status) = entrance.secret.check(&headers) {
         return status.into_response();
     }
-    let publication: Publication = match serde_json::from_slice(&body) {
-        Ok(publication) => publication,
+    let publications = match Publications::parse(&body) {
+        Ok(publications) => publications,
         Err(error) => {
             return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response();
         }
     };
-    let data = pitchey_realtime::protocol::one_line(publication.data.get());
-    match entrance.node.publish(&publication.room, data, None).await {
-        Ok(position) => axum::Json(position).into_response(),
-        Err(Unavailable) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    let mut positions = Vec::with_capacity(publications.all().len());
+    for publication in publications.all() {
+        let data = pitchey_realtime::protocol::one_line(publication.data.get());
+        let id = publication.id.as_deref();
+        match entrance.node.publish(&publication.room, data, id).await {
+            Ok(position) => positions.push(position),
+            Err(Unavailable) => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        }
+    }
+    match publications {
+        Publications::One(_) => axum::Json(positions.pop()).into_response(),
+        Publications::Many(_) => axum::Json(positions).into_response(),
     }
 }

@@ -15,6 +15,7 @@ use axum::{Json, Router};
 use http::{StatusCode, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use pitchey_lobby::{Secret, Used};
 use pitchey_realtime::{Keep, MemLog};
 use pitchey_runtime::{Random as _, SystemRuntime, Timer as _, timeout};
 use pitchey_telemetry::{Build, Metrics, UPKEEP_INTERVAL};
@@ -29,11 +30,10 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use crate::config::Config;
-use crate::connect::{Entrance, Places, websocket};
-use crate::internal::{self, Internal, Secret};
+use crate::connect::{Entrance, Seats, websocket};
+use crate::internal::{self, Internal};
 use crate::log::Log;
 use crate::node::Node;
-use crate::used::Used;
 use crate::{publish, sse};
 
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -76,7 +76,7 @@ pub async fn serve(
         keys: config.tickets.keys()?,
         secret: Secret::new(config.publish.secret.expose_secret()),
         used: Mutex::new(Used::default()),
-        places: Arc::new(Places::default()),
+        places: Arc::new(Seats::default()),
         guests: connections.tasks.clone(),
         http: config.http.clone(),
     });
@@ -179,7 +179,7 @@ fn router(entrance: Arc<Entrance>) -> Router {
         .route("/sse", get(sse::events))
         .route(
             "/publish",
-            post(publish::publish).layer(DefaultBodyLimit::max(publish::MAX_BODY)),
+            post(publish::publish).layer(DefaultBodyLimit::max(pitchey_lobby::MAX_BODY)),
         )
         .route("/healthz", get(health))
         .with_state(entrance)

@@ -14,6 +14,7 @@ use crate::config::{CountersConfig, DutiesConfig};
 use crate::counters::counters;
 use crate::duties::Duties;
 use crate::relay::{Deliveries, ROUND_TIMEOUT, Relay};
+use crate::rooms::HttpRooms;
 
 /// What ending takes beyond the deadlines of what is ended.
 const GRACE: Duration = Duration::from_secs(1);
@@ -45,12 +46,13 @@ impl Background {
         counting: &CountersConfig,
         duties: &DutiesConfig,
         caches: Option<&OriginCaches>,
+        rooms: Option<HttpRooms>,
         runtime: SystemRuntime,
     ) -> (impl Counters + 'static, Self) {
         let (counters, flusher) = counters(counting, store.clone(), runtime);
         let relay = Relay {
             outbox: store.clone(),
-            deliver: Deliveries::new(store.clone(), caches.cloned()),
+            deliver: Deliveries::new(store.clone(), caches.cloned(), rooms),
             runtime,
         };
         let duties = Duties::new(store.clone(), duties.clone(), runtime);

@@ -18,6 +18,7 @@ pub mod overload;
 pub mod passwords;
 pub mod pipeline;
 pub mod relay;
+pub mod rooms;
 pub mod serve;
 pub mod server;
 mod sessions;

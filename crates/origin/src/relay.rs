@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::caches::OriginCaches;
 use crate::chain::Chain;
+use crate::rooms::{HttpRooms, publication_id};
 
 /// Rows that were delivered. Label: `kind` (`tags`, `events`).
 const DELIVERED: &str = "outbox_delivered_total";
@@ -74,18 +75,23 @@ pub trait Deliver: Send + Sync + 'static {
     fn events(&self, events: Vec<OutboxEvent>) -> impl Future<Output = Vec<i64>> + Send;
 }
 
-/// Delivers tags to the caches, and events to the rooms of the hubs. Without Redis events go to the log
-/// alone: no hub could be told.
+/// Delivers tags to the caches, and events to the rooms: of the hubs over Redis, and of whoever is told by
+/// HTTP. Without either events go to the log alone: nobody could be told.
 #[derive(Clone)]
 pub struct Deliveries {
     store: PgStore,
     caches: Option<OriginCaches>,
+    rooms: Option<HttpRooms>,
 }
 
 impl Deliveries {
-    /// To these caches, if there are any. `store` tells where in its log the changes stand.
-    pub fn new(store: PgStore, caches: Option<OriginCaches>) -> Self {
-        Self { store, caches }
+    /// To these caches and rooms, if there are any. `store` tells where in its log the changes stand.
+    pub fn new(store: PgStore, caches: Option<OriginCaches>, rooms: Option<HttpRooms>) -> Self {
+        Self {
+            store,
+            caches,
+            rooms,
+        }
     }
 }
 
@@ -107,6 +113,15 @@ impl Deliver for Deliveries {
     }
 
     async fn events(&self, events: Vec<OutboxEvent>) -> Vec<i64> {
+        let mut events = events;
+        if let Some(rooms) = &self.rooms {
+            let (told, error) = rooms.tell(&events).await;
+            if let Some(error) = error {
+                let id = events.get(told).map(|event| event.id);
+                tracing::warn!(id, error = %Chain(&error), "an event cannot be told");
+            }
+            events.truncate(told);
+        }
         let rooms = self.caches.as_ref().and_then(OriginCaches::rooms);
         let mut done = Vec::with_capacity(events.len());
         for event in events {
@@ -143,7 +158,7 @@ async fn tell(rooms: &RedisRooms<SystemRuntime>, event: &OutboxEvent) -> Result<
         let Some(name) = RoomName::new(&room) else {
             continue;
         };
-        let id = format!("event:{}:{room}", event.id);
+        let id = publication_id(event, &room);
         rooms.append(&name, data.as_bytes(), Some(&id)).await?;
     }
     Ok(())

@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::overload::FrontDoor;
 use crate::passwords::Argon2Passwords;
 use crate::pipeline::{self, PipelineSettings, RequestLimits};
+use crate::rooms::HttpRooms;
 use crate::{metrics_server, server, warming};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -74,6 +75,7 @@ pub async fn serve(
         &config.counters,
         &config.duties,
         caches.as_ref(),
+        HttpRooms::new(&config.realtime, runtime)?,
         runtime,
     );
     let passwords = Argon2Passwords::start(&config.passwords, runtime)

@@ -25,7 +25,7 @@ mod settings;
 mod sim;
 
 pub use close::CloseCode;
-pub use log::{History, Keep, MemLog, Position, Update};
+pub use log::{History, Keep, MemLog, Position, TOLD_KEPT, Update};
 pub use protocol::RoomName;
 pub use rooms::{Access, Action, Attachment, Authority, Now, Others, Rooms, SocketId, Unavailable};
 pub use settings::Settings;

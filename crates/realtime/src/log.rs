@@ -73,7 +73,15 @@ pub struct MemLog {
     begun: u64,
     keep: Keep,
     rooms: BTreeMap<RoomName, Shelf>,
+    /// What was published under an id, and when.
+    told: BTreeMap<String, (Position, u64)>,
 }
+
+/// What was published under an id is published once within this time.
+pub const TOLD_KEPT: Duration = Duration::from_hours(1);
+
+/// So many ids are remembered.
+const MOST_TOLD: usize = 100_000;
 
 #[derive(Debug)]
 struct Shelf {
@@ -91,6 +99,20 @@ impl MemLog {
             begun: 0,
             keep,
             rooms: BTreeMap::new(),
+            told: BTreeMap::new(),
+        }
+    }
+
+    /// Where what comes under this id was published before, if it was.
+    pub fn told(&self, id: &str) -> Option<Position> {
+        self.told.get(id).map(|(position, _)| position.clone())
+    }
+
+    /// Remembers where something was published under an id, unless too many are remembered: then it may be
+    /// published twice.
+    pub fn tell(&mut self, id: &str, position: &Position, now_ms: u64) {
+        if self.told.len() < MOST_TOLD {
+            self.told.insert(id.to_owned(), (position.clone(), now_ms));
         }
     }
 
@@ -126,6 +148,9 @@ impl MemLog {
     /// Forgets rooms that nobody has touched for twice as long as updates are kept, but for those that
     /// somebody is in.
     pub fn sweep(&mut self, now_ms: u64, in_use: impl Fn(&RoomName) -> bool) {
+        let longest = millis(TOLD_KEPT);
+        self.told
+            .retain(|_, (_, at_ms)| now_ms.saturating_sub(*at_ms) <= longest);
         let longest = 2 * millis(self.keep.age);
         self.rooms.retain(|room, shelf| {
             now_ms.saturating_sub(shelf.touched_ms) <= longest || in_use(room)

@@ -93,6 +93,9 @@ pub enum Action {
     },
     /// Ask the log where these rooms stand: [`Rooms::heads`].
     Check(Vec<RoomName>),
+    /// What must be kept of the connection is no more what it was: [`Rooms::attachment`]. Only where
+    /// connections outlive this memory.
+    Keep(SocketId),
 }
 
 /// The log cannot be reached.
@@ -100,13 +103,16 @@ pub enum Action {
 #[error("the log cannot be reached")]
 pub struct Unavailable;
 
-/// All that must be kept of a connection to go on with it in another process or after sleep.
+/// All that must be kept of a connection to go on with it after this memory was given up, while nothing
+/// waited to be sent ([`Rooms::next_tick`]) and nothing was published since that those here were not sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment<W> {
     /// Who is behind it.
     pub who: W,
-    /// The rooms it is in, and the last update of each that it was sent.
-    pub rooms: Vec<(RoomName, Position)>,
+    /// The rooms that it is in.
+    pub rooms: Vec<RoomName>,
+    /// Those of them whose presence it is told.
+    pub watched: Vec<RoomName>,
 }
 
 struct Socket<W> {
@@ -140,18 +146,30 @@ pub struct Rooms<A: Authority> {
     degraded: bool,
     pinging: u64,
     waves: Vec<Wave>,
+    /// Connections outlive this memory.
+    hibernating: bool,
 }
 
 impl<A: Authority> Rooms<A> {
     /// Rooms that nobody is in.
     pub fn new(authority: A, settings: Settings, now: Now) -> Self {
         let at = |after| now.monotonic + after;
+        let mut rooms = Self::hibernating(authority, settings);
+        rooms.hibernating = false;
+        rooms.timers = BTreeSet::from([
+            (at(drain::SECOND), Timer::Ping),
+            (at(settings.sweep), Timer::Sweep),
+            (at(settings.check), Timer::Check),
+        ]);
+        rooms
+    }
+
+    /// Rooms where the log is, on a platform that looks after connections while nothing happens: nobody is
+    /// pinged or looked for, so that no timer runs unless something waits. Their connections outlive this
+    /// memory by [`attachment`](Self::attachment) and [`restore`](Self::restore).
+    pub fn hibernating(authority: A, settings: Settings) -> Self {
         Self {
-            timers: BTreeSet::from([
-                (at(drain::SECOND), Timer::Ping),
-                (at(settings.sweep), Timer::Sweep),
-                (at(settings.check), Timer::Check),
-            ]),
+            timers: BTreeSet::new(),
             authority,
             settings,
             guards: Guards::default(),
@@ -161,6 +179,7 @@ impl<A: Authority> Rooms<A> {
             degraded: false,
             pinging: 0,
             waves: Vec::new(),
+            hibernating: true,
         }
     }
 
@@ -255,44 +274,57 @@ impl<A: Authority> Rooms<A> {
         meant.len()
     }
 
-    /// What must be kept of a connection. What waits for its window is sent first.
-    pub fn attachment(&mut self, now: Now, socket: SocketId) -> Option<Attachment<A::Who>> {
-        let names = self.sockets.get(&socket)?.rooms.clone();
-        for name in &names {
-            self.flush(now, name);
-        }
+    /// What must be kept of a connection.
+    pub fn attachment(&self, socket: SocketId) -> Option<Attachment<A::Who>> {
         let known = self.sockets.get(&socket)?;
-        let place = |name: &RoomName| {
-            let room = self.entered.get(name)?;
-            let inside = room.subscribers.contains(&socket);
-            let head = room.head.clone().filter(|_| inside)?;
-            Some((name.clone(), head))
+        let inside = |name: &&RoomName| {
+            let room = self.entered.get(*name);
+            room.is_some_and(|room| room.subscribers.contains(&socket))
         };
+        let rooms: Vec<RoomName> = known.rooms.iter().filter(inside).cloned().collect();
+        let watched = rooms.iter().filter(|name| {
+            let room = self.entered.get(*name);
+            room.is_some_and(|room| room.presence.is_watched_by(socket))
+        });
         Some(Attachment {
             who: known.who.clone(),
-            rooms: known.rooms.iter().filter_map(place).collect(),
+            watched: watched.cloned().collect(),
+            rooms,
         })
     }
 
-    /// Goes on with a connection. What was published meanwhile follows, or the connection is closed as
-    /// one that has missed something.
-    pub fn restore(&mut self, now: Now, socket: SocketId, attachment: Attachment<A::Who>) {
-        self.connect(now, socket, attachment.who);
-        for (name, position) in attachment.rooms {
-            let room = self.entered.entry(name.clone()).or_default();
-            let head = room.head.get_or_insert_with(|| position.clone());
-            if *head != position {
-                // Of two connections in one room, one has seen more than the other.
-                self.close(now, socket, CloseCode::Gap);
-                return;
+    /// Goes on with connections. Nobody has come or gone by that.
+    pub fn restore(
+        &mut self,
+        now: Now,
+        attachments: impl IntoIterator<Item = (SocketId, Attachment<A::Who>)>,
+    ) {
+        for (socket, attachment) in attachments {
+            self.connect(now, socket, attachment.who);
+            for name in attachment.rooms {
+                self.entered
+                    .entry(name.clone())
+                    .or_default()
+                    .subscribers
+                    .insert(socket);
+                if let Some(socket) = self.sockets.get_mut(&socket) {
+                    socket.rooms.insert(name.clone());
+                }
+                self.joined(now, socket, &name);
+                self.load(&name);
             }
-            room.subscribers.insert(socket);
-            if let Some(socket) = self.sockets.get_mut(&socket) {
-                socket.rooms.insert(name.clone());
+            for name in attachment.watched {
+                let by_name = self.access(socket, &name).members;
+                if let Some(room) = self.entered.get_mut(&name) {
+                    room.presence.is_told(socket, by_name);
+                }
             }
-            self.joined(now, socket, &name);
-            self.load(&name);
         }
+        for room in self.entered.values_mut() {
+            room.presence.settle();
+        }
+        self.timers
+            .retain(|(_, timer)| !matches!(timer, Timer::Presence(_)));
     }
 
     /// The log tells an update: in whatever order, again, or of a room that nobody is in.
@@ -517,6 +549,12 @@ impl<A: Authority> Rooms<A> {
         if self.entered.get(name).is_some_and(Room::is_empty) {
             self.entered.remove(name);
             self.actions.push(Action::Leave(name.clone()));
+        }
+    }
+
+    fn keep(&mut self, socket: SocketId) {
+        if self.hibernating {
+            self.actions.push(Action::Keep(socket));
         }
     }
 

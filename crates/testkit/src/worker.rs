@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use tempfile::TempDir;
 
 use crate::native::{Program, Running, http_status};
+use crate::process::Process;
 use crate::{net, wait};
 
 /// Where the program is that runs Workers, and the modules of the edge: `cargo xtask test` says so, where
@@ -23,6 +25,8 @@ const PORT_ATTEMPTS: u32 = 5;
 pub struct Worker {
     running: Running,
     listen: SocketAddr,
+    /// What its rooms keep, if that is to go with it.
+    rooms: Option<TempDir>,
 }
 
 impl Worker {
@@ -53,20 +57,34 @@ impl Worker {
         Ok(Program::at(Path::new(&program)).args(arguments))
     }
 
-    /// What runs the edge as it is deployed: a program and its arguments, but for `--socket-addr=http=`.
+    /// What runs the edge as it is deployed: a program and its arguments, but for `--socket-addr=http=` and
+    /// `--directory-path=rooms=`.
     pub fn command_line() -> Result<[OsString; 5]> {
         command_line(&config())
     }
 
-    /// Starts it and waits until it answers.
+    /// Starts it and waits until it answers. What its rooms keep is gone with it.
     pub fn start(program: &Program) -> Result<Self> {
+        let rooms = tempfile::tempdir()?;
+        let mut worker = Self::start_keeping(program, rooms.path())?;
+        worker.rooms = Some(rooms);
+        Ok(worker)
+    }
+
+    /// The same; its rooms keep what they know in a directory.
+    pub fn start_keeping(program: &Program, rooms: &Path) -> Result<Self> {
         for _ in 0..PORT_ATTEMPTS {
             let listen = SocketAddr::from(([127, 0, 0, 1], net::free_port()?));
             let running = program
                 .clone()
                 .arg(format!("--socket-addr=http={listen}"))
+                .arg(format!("--directory-path=rooms={}", rooms.display()))
                 .start()?;
-            let mut worker = Self { running, listen };
+            let mut worker = Self {
+                running,
+                listen,
+                rooms: None,
+            };
             let ready = wait::until("workerd to answer", READY_WITHIN, || {
                 if let Some(status) = worker.running.process().exited()? {
                     let log = worker.running.log();
@@ -87,6 +105,11 @@ impl Worker {
     /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.listen
+    }
+
+    /// The process: its id, signals to it and its end.
+    pub fn process(&mut self) -> &mut Process {
+        self.running.process()
     }
 
     /// What it has logged so far, as much of the end as is worth reading.

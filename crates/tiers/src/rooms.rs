@@ -171,6 +171,18 @@ impl<R: Runtime> RedisRooms<R> {
         Ok(all)
     }
 
+    /// Whether this is the first use of a ticket at any node; from now on it is used, for so long.
+    pub async fn first_use(&self, ticket: &str, kept: Duration) -> Result<bool, SharedError> {
+        let mut call = redis::cmd("SET");
+        call.arg(format!("{}ticket:{ticket}", self.link.config().prefix));
+        call.arg(1)
+            .arg("NX")
+            .arg("PX")
+            .arg(milliseconds(kept).max(1));
+        let set = self.link.call::<Option<String>>(&call).await?;
+        Ok(set.is_some())
+    }
+
     /// What is published in the rooms that this node follows.
     pub fn feed(&self, timeout: Duration) -> RoomFeed<R> {
         RoomFeed {

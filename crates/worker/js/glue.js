@@ -7,9 +7,15 @@ export function flattened(headers) {
   return text;
 }
 
+// The variables of an environment, beside its bindings, as JSON.
+export function variables(env) {
+  const strings = Object.entries(env).filter(([, value]) => typeof value === "string");
+  return JSON.stringify(Object.fromEntries(strings));
+}
+
 // As the constructors of the platform take them with the fewest crossings: an object, unless a name comes
 // more than once.
-function headers(text) {
+export function headers(text) {
   const lines = text.split("\n");
   const made = Object.create(null);
   for (let at = 0; at + 1 < lines.length; at += 2) {

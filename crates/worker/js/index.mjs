@@ -3,14 +3,12 @@
 
 import module from "./pitchey_worker_bg.wasm";
 import * as edge from "./pitchey_worker.js";
-import { flattened, living, problem } from "./glue.js";
+import { flattened, living, problem, variables } from "./glue.js";
+import { atTheDoor, isOfRooms } from "./rooms.mjs";
+
+export { Rooms } from "./rooms.mjs";
 
 edge.initSync({ module });
-
-function variables(env) {
-  const strings = Object.entries(env).filter(([, value]) => typeof value === "string");
-  return JSON.stringify(Object.fromEntries(strings));
-}
 
 // An answer, at once if it is in memory; else the promise of one.
 function answered(life, request, env, context) {
@@ -19,6 +17,8 @@ function answered(life, request, env, context) {
     life.configured = true;
   }
   const { method, url, headers } = request;
+  const ofRooms = isOfRooms(url) ? atTheDoor(life, request, env) : undefined;
+  if (ofRooms !== undefined) return ofRooms;
   const body = method === "GET" ? null : request.body;
   return life.guard(() => edge.answer(method, url, flattened(headers), body, context));
 }

@@ -26,6 +26,7 @@ use crate::body::{Upload, outgoing};
 use crate::config::Config;
 use crate::memory::IsolateMemory;
 use crate::platform::{Workers, length};
+use crate::rooms::door;
 use crate::scope::Scope;
 use crate::{fields, glue};
 
@@ -57,11 +58,19 @@ thread_local! {
 /// request answered with an error.
 #[wasm_bindgen]
 pub fn configure(variables: &str) {
-    std::panic::set_hook(Box::new(|info| glue::panicked(&info.to_string())));
+    tell_panics();
     match Config::parse(variables) {
-        Ok(config) => EDGE.set(Some(Rc::new(Edge::new(config)))),
+        Ok(config) => {
+            door::open(&config);
+            EDGE.set(Some(Rc::new(Edge::new(config))));
+        }
         Err(problems) => glue::log(&format!("the configuration is wrong: {problems}")),
     }
+}
+
+/// Has JavaScript told of a panic, so that it begins anew.
+pub(crate) fn tell_panics() {
+    std::panic::set_hook(Box::new(|info| glue::panicked(&info.to_string())));
 }
 
 impl Edge {
@@ -253,7 +262,7 @@ async fn handle(
 }
 
 /// The path and the query of an absolute URL.
-fn path_and_query(url: &str) -> &str {
+pub(crate) fn path_and_query(url: &str) -> &str {
     let authority = url.find("://").map_or(0, |at| at + 3);
     let path = url[authority..].find('/');
     let path = path.map_or("/", |at| &url[authority + at..]);

@@ -9,6 +9,8 @@ use std::str::FromStr;
 use http::{HeaderValue, Uri};
 use pitchey_api::edge::MIN_SECRET;
 
+use crate::rooms::Realtime;
+
 /// The most that an isolate may be told to keep: it has 128 MiB in all.
 const MOST_MEMORY_MIB: u64 = 64;
 
@@ -35,6 +37,8 @@ pub struct Config {
     pub max_header_bytes: usize,
     /// What makes it the edge of Pitchey, if it is that.
     pub pitchey: Option<Pitchey>,
+    /// Where rooms are, if there are any.
+    pub realtime: Option<Realtime>,
 }
 
 /// What the edge of Pitchey is told.
@@ -85,6 +89,7 @@ impl Config {
             max_body_bytes: reader.number("HTTP__MAX_BODY_BYTES", 16 << 20, 0..=100 << 20),
             max_header_bytes: reader.number("HTTP__MAX_HEADER_BYTES", 32 << 10, 1024..=128 << 10),
             pitchey: reader.pitchey(),
+            realtime: reader.realtime(),
         };
         if reader.problems.is_empty() && config.largest_body_kib > config.memory_mib << 10 {
             reader.tell("STORE__LARGEST_BODY_KIB", "is more than STORE__MEMORY_MIB");
@@ -97,19 +102,28 @@ impl Config {
     }
 }
 
-struct Reader<F> {
+pub(crate) struct Reader<F> {
     look_up: F,
     problems: String,
 }
 
 impl<F: Fn(&str) -> Option<String>> Reader<F> {
-    fn tell(&mut self, name: &str, problem: &str) {
+    pub(crate) fn look_up(&self, name: &str) -> Option<String> {
+        (self.look_up)(name)
+    }
+
+    pub(crate) fn tell(&mut self, name: &str, problem: &str) {
         let separator = if self.problems.is_empty() { "" } else { "; " };
         // Writing to text cannot fail.
         let _ = write!(self.problems, "{separator}{name} {problem}");
     }
 
-    fn number<T>(&mut self, name: &str, default: T, range: std::ops::RangeInclusive<T>) -> T
+    pub(crate) fn number<T>(
+        &mut self,
+        name: &str,
+        default: T,
+        range: std::ops::RangeInclusive<T>,
+    ) -> T
     where
         T: FromStr + PartialOrd + std::fmt::Display,
     {
@@ -172,7 +186,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
     }
 }
 
-fn is_origin(uri: &Uri) -> bool {
+pub(crate) fn is_origin(uri: &Uri) -> bool {
     matches!(uri.scheme_str(), Some("http" | "https"))
         && uri.authority().is_some_and(|authority| {
             !authority.host().is_empty() && !authority.as_str().contains('@')

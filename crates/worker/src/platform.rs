@@ -75,7 +75,7 @@ impl Time {
     clippy::cast_sign_loss,
     reason = "a whole number of milliseconds after 1970"
 )]
-fn milliseconds() -> u64 {
+pub(crate) fn milliseconds() -> u64 {
     match TIME.get() {
         Time::At(time) => time,
         known => {

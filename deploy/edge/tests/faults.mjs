@@ -1,7 +1,7 @@
 // Makes the edge fail from outside: the module is the one that is deployed, and the next look at the clock,
-// which is that of the request, is what it cannot bear.
+// which is that of the request, is what it cannot bear. And tells how often an object has come to life.
 
-import edge from "./index.mjs";
+import edge, { Rooms as Deployed } from "./index.mjs";
 
 const now = Date.now;
 
@@ -14,9 +14,20 @@ const faults = {
   },
 };
 
+let born = 0;
+
+export class Rooms extends Deployed {
+  constructor(state, env) {
+    super(state, env);
+    born += 1;
+  }
+}
+
 export default {
   fetch(request, env, context) {
-    const fault = faults[new URL(request.url).pathname];
+    const path = new URL(request.url).pathname;
+    if (path === "/test/born") return Response.json(born);
+    const fault = faults[request.headers.get("x-test-fault") ?? path];
     if (fault) {
       Date.now = () => {
         Date.now = now;

@@ -17,11 +17,12 @@ const WELL_KNOWN: [(&str, &str); 2] =
     [("DATABASE_URL", "database.url"), ("REDIS_URL", "cache.url")];
 
 /// Values that no message shows, and that are text whatever they look like.
-const SECRETS: [&str; 4] = [
+const SECRETS: [&str; 5] = [
     "database.url",
     "cursor.key",
     "cache.url",
     "realtime.ticket_key",
+    "realtime.publish_key",
 ];
 
 /// Has secrets in it: no message shows what was found there or below.

@@ -341,6 +341,8 @@ fn the_effective_configuration_is_a_file_without_secrets() {
 
     [realtime]
     ticket_key = ""
+    publish_url = ""
+    publish_key = ""
     "#);
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), &text).expect("written");

@@ -126,6 +126,7 @@ impl<A: Authority> Rooms<A> {
         let frame = encode::subscribed(id, &head, missed.as_deref(), degraded);
         self.send(socket, frame);
         self.joined(now, socket, name);
+        self.keep(socket);
     }
 
     fn unsubscribe(&mut self, now: Now, (socket, id): (SocketId, u64), name: &RoomName) {
@@ -140,6 +141,7 @@ impl<A: Authority> Rooms<A> {
         // The last updates come before the answer, and none after it.
         self.flush(now, name);
         self.leave(now, socket, &who, name);
+        self.keep(socket);
         self.send(socket, encode::done(id));
     }
 
@@ -169,6 +171,7 @@ impl<A: Authority> Rooms<A> {
             return self.refuse(socket, Some(id), ErrorCode::NotSubscribed, message);
         };
         let frame = room.presence.watch(socket, id, members);
+        self.keep(socket);
         self.send(socket, frame);
     }
 }

@@ -45,9 +45,23 @@ impl Presence {
             self.told.clone_from(&members);
             self.told_count = count;
         }
-        self.watchers.insert(socket, by_name);
+        self.is_told(socket, by_name);
         let members = by_name.then_some(&members);
         encode::present(id, &Present { count, members })
+    }
+
+    pub(super) fn is_told(&mut self, socket: SocketId, by_name: bool) {
+        self.watchers.insert(socket, by_name);
+    }
+
+    pub(super) fn is_watched_by(&self, socket: SocketId) -> bool {
+        self.watchers.contains_key(&socket)
+    }
+
+    /// Those who are here are those of whom the watchers were told.
+    pub(super) fn settle(&mut self) {
+        (self.told, self.told_count) = self.all();
+        self.is_due = false;
     }
 }
 

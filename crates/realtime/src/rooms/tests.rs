@@ -143,7 +143,7 @@ impl Bed {
                         self.rooms.appended(socket, id, Ok(update.position.clone()));
                         self.rooms.updated(self.clock(), &room, update);
                     }
-                    Action::Leave(_) | Action::Check(_) => {}
+                    Action::Leave(_) | Action::Check(_) | Action::Keep(_) => {}
                 }
             }
         }
@@ -324,32 +324,55 @@ fn without_the_log_known_rooms_go_on_and_say_so() {
 }
 
 #[test]
-fn a_node_goes_on_from_attachments_and_the_log() {
+fn connections_outlive_the_memory_by_attachments_and_the_log() {
     let mut bed = Bed::new();
-    bed.connect(1, Some("ann"));
-    bed.subscribe(1, "lists");
-    bed.publish("lists", &json!(1));
-    bed.publish("lists", &json!(2));
-    let clock = bed.clock();
-    let attachment = bed
-        .rooms
-        .attachment(clock, SocketId(1))
-        .expect("it is there");
-    bed.act();
-    assert_eq!(Bed::offsets(&bed.told(1)), [[1], [2]]);
-    bed.rooms = Rooms::new(House, Settings::default(), clock);
-    let lists = RoomName::new("lists").expect("a name");
-    bed.log.append(&lists, "3".into(), 0);
-    bed.rooms.restore(clock, SocketId(1), attachment);
-    bed.act();
-    bed.publish("lists", &json!(4));
-    bed.wait(Duration::from_millis(50));
-    assert_eq!(Bed::offsets(&bed.told(1)).concat(), [3, 4]);
+    bed.rooms = Rooms::hibernating(House, Settings::default());
+    for (socket, who) in [(1, "ann"), (2, "bob")] {
+        bed.connect(socket, Some(who));
+        bed.subscribe(socket, "lists");
+    }
     bed.say(1, &json!({"id": 2, "op": "presence", "room": "lists"}));
+    bed.publish("lists", &json!(1));
+    bed.wait(Duration::from_secs(2));
+    assert_eq!(bed.rooms.next_tick(), None, "nothing is to be done");
+    let kept = [1, 2].map(|socket| {
+        let attachment = bed.rooms.attachment(SocketId(socket));
+        (SocketId(socket), attachment.expect("it is there"))
+    });
+    assert_eq!(kept[0].1.watched, kept[0].1.rooms);
+    assert!(kept[1].1.watched.is_empty());
+    for socket in [1, 2] {
+        bed.told(socket);
+    }
+
+    bed.rooms = Rooms::hibernating(House, Settings::default());
+    let clock = bed.clock();
+    bed.rooms.restore(clock, kept);
+    bed.act();
+    assert_eq!(bed.rooms.next_tick(), None, "nobody has come by that");
+    bed.publish("lists", &json!(2));
+    assert_eq!(Bed::offsets(&bed.told(1)), [[2]]);
+    assert_eq!(Bed::offsets(&bed.told(2)), [[2]]);
+    // Who is in the room is known, and who wants to be told.
+    let clock = bed.clock();
+    bed.rooms.disconnect(clock, SocketId(2));
+    bed.wait(Duration::from_secs(1));
     assert_eq!(
-        bed.told(1)[0]["ok"],
-        json!({"count": 1, "members": ["ann"]})
+        bed.told(1)[0]["batch"][0]["presence"],
+        json!({"count": 1, "left": ["bob"]})
     );
+    // So is what was published before.
+    bed.connect(3, Some("cid"));
+    let epoch = bed.rooms.position(&RoomName::new("lists").expect("a name"));
+    let epoch = epoch.expect("it is loaded").epoch.to_string();
+    let since = json!({"epoch": epoch, "offset": 0});
+    bed.say(
+        3,
+        &json!({"id": 1, "op": "subscribe", "room": "lists", "since": since}),
+    );
+    let answer = bed.told(3).remove(0);
+    assert_eq!(answer["ok"]["recovered"], true);
+    assert_eq!(answer["ok"]["updates"].as_array().map(Vec::len), Some(2));
 }
 
 #[test]

@@ -410,7 +410,7 @@ impl World {
                     self.input(delay, node, Input::Heads(heads));
                 }
                 // Clients here do not publish, and answer pings without being asked.
-                Action::Ping(_) | Action::Leave(_) | Action::Append { .. } => {}
+                Action::Ping(_) | Action::Leave(_) | Action::Append { .. } | Action::Keep(_) => {}
             }
         }
         if let Some(next) = next {

@@ -1,6 +1,8 @@
-//! What every hub does, alone or with others: written once, run against both.
+//! What rooms do, at a hub that is alone, at two over Redis, and in a Durable Object: written once, run
+//! against each.
 
 use super::client::{PATIENCE, Socket, signed};
+use super::shell::{Shell, on_both_shells};
 use crate::client::Client;
 use anyhow::{Context as _, Result, ensure};
 use http::Method;
@@ -13,12 +15,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_hub_that_is_alone_keeps_the_contract() -> Result<()> {
-    let hub = tokio::task::spawn_blocking(|| Hub::start(&[])).await??;
-    contract([hub.address(), hub.address()])
+on_both_shells!(the_contract_is_kept,);
+
+async fn the_contract_is_kept(shell: Shell) -> Result<()> {
+    let rooms = shell.start(&[])?;
+    contract([rooms.address(), rooms.address()])
         .await
-        .with_context(|| hub.log())
+        .with_context(|| rooms.log())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,6 +75,12 @@ async fn contract(hubs: [SocketAddr; 2]) -> Result<()> {
     the_site_publishes_and_events_are_resumed(hubs)
         .await
         .context("events")?;
+    what_has_an_id_is_published_once(hubs)
+        .await
+        .context("ids")?;
+    a_ticket_lets_one_connect_once(hubs)
+        .await
+        .context("tickets")?;
     an_ended_session_ends_its_connections(hubs)
         .await
         .context("sessions")
@@ -219,22 +228,59 @@ async fn an_ended_session_ends_its_connections(hubs: [SocketAddr; 2]) -> Result<
     Ok(())
 }
 
+async fn what_has_an_id_is_published_once(hubs: [SocketAddr; 2]) -> Result<()> {
+    let room = nda(5);
+    let mut ann = Socket::connect(hubs[0], Some(1), &[room]).await?;
+    ann.subscribe(room).await?;
+    let one = |data: &str, id: &str| json!({"room": room, "data": data, "id": id});
+    let first = publish(hubs[0], &one("a", "event:1")).await?;
+    ensure!(first["offset"] == 1, "{first}");
+    // It is delivered again, with others behind it, because nobody knows whether it was.
+    let list = json!([
+        one("a", "event:1"),
+        one("b", "event:2"),
+        one("c", "event:3")
+    ]);
+    let again = publish(hubs[1], &list).await?;
+    ensure!(again[0] == first, "{again}");
+    let offsets: Vec<_> = again
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|position| position["offset"].clone())
+        .collect();
+    ensure!(offsets == [1, 2, 3], "{again}");
+    let heard = ann.updates(3).await?;
+    let heard: Vec<_> = heard.iter().map(|update| update["data"].clone()).collect();
+    ensure!(heard == ["a", "b", "c"], "{heard:?}");
+    Ok(())
+}
+
+async fn a_ticket_lets_one_connect_once(hubs: [SocketAddr; 2]) -> Result<()> {
+    let ticket = signed(Some(6), &[]);
+    let mut first = Socket::with_ticket(hubs[0], &ticket).await?;
+    first.subscribe(Room::Lists).await?;
+    for hub in hubs {
+        let mut again = Socket::with_ticket(hub, &ticket).await?;
+        ensure!(again.closed().await? == 4001, "it was used before");
+    }
+    Ok(())
+}
+
 /// Publishes by the endpoint of the site.
 pub(crate) async fn site_publishes(hub: SocketAddr, room: &str, data: &Value) -> Result<()> {
-    let authorization = format!("Bearer {}", Hub::PUBLISH_SECRET);
-    let body = json!({"room": room, "data": data}).to_string();
-    let request = format!(
-        "{} /publish HTTP/1.1\r\nhost: hub\r\nauthorization: {authorization}\r\nconnection: close\r\n\
-         content-length: {}\r\n\r\n{body}",
-        Method::POST,
-        body.len()
-    );
-    let mut stream = TcpStream::connect(hub).await?;
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await??;
-    ensure!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    publish(hub, &json!({"room": room, "data": data})).await?;
     Ok(())
+}
+
+/// Asks that endpoint; the positions that it answers with.
+pub(crate) async fn publish(hub: SocketAddr, body: &Value) -> Result<Value> {
+    let authorization = format!("Bearer {}", Hub::PUBLISH_SECRET);
+    let headers = [("authorization", authorization.as_str())];
+    let client = Client::new(hub);
+    let asking = client.send(Method::POST, "/publish", &headers, Some(body));
+    let answer = tokio::time::timeout(PATIENCE, asking).await??;
+    Ok(answer.expect(200)?.json())
 }
 
 pub(crate) async fn events(hub: SocketAddr, rooms: &str, last: &str) -> Result<TcpStream> {
@@ -251,7 +297,8 @@ pub(crate) async fn events(hub: SocketAddr, rooms: &str, last: &str) -> Result<T
     stream.write_all(request.as_bytes()).await?;
     let head = until(&mut stream, "\r\n\r\n").await?;
     ensure!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    ensure!(head.contains("content-type: text/event-stream"), "{head}");
+    let fields = head.to_ascii_lowercase();
+    ensure!(fields.contains("content-type: text/event-stream"), "{head}");
     Ok(stream)
 }
 

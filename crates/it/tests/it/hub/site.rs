@@ -3,14 +3,18 @@
 use super::client::{PATIENCE, Socket};
 use super::contract::well;
 use super::desk::load;
+use super::shell::with_rooms;
 use crate::client::Client;
 use crate::origin::Origin;
 use anyhow::{Context as _, Result, ensure};
 use http::Method;
 use pitchey_model::room::Room;
-use pitchey_testkit::{Hub, TestDb, TestRedis};
+use pitchey_testkit::{Hub, TestDb, TestRedis, Worker};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
+use tokio::task::block_in_place;
 
+/// The rooms are at a hub, told through Redis.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approved_nda_arrives_at_the_socket_of_who_asked() -> Result<()> {
     let database = TestDb::new().await;
@@ -31,7 +35,55 @@ async fn an_approved_nda_arrives_at_the_socket_of_who_asked() -> Result<()> {
     })
     .await??;
     well(hub.address()).await?;
+    what_happens_is_told(&origin, hub.address()).await?;
 
+    // A load gets its tickets like anybody.
+    let (hubs, tickets) = (
+        format!("http://{}", hub.address()),
+        format!("http://{}", origin.address),
+    );
+    let more = [
+        "--origin",
+        &tickets,
+        "--sockets",
+        "5",
+        "--rate",
+        "20",
+        "--duration",
+        "1s",
+    ];
+    let (code, figures) = load(&hubs, &more).await?;
+    ensure!(code == Some(0) && figures["deliveries"] == 100, "{figures}");
+    origin.stop().await
+}
+
+/// The rooms are in a Durable Object, told by HTTP.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approved_nda_arrives_through_a_durable_object() -> Result<()> {
+    if !Worker::is_there() {
+        return Ok(());
+    }
+    let database = TestDb::new().await;
+    let worker =
+        block_in_place(|| Worker::start(&with_rooms(Worker::program("http://127.0.0.1:1")?)))?;
+    let url = format!("http://{}", worker.address());
+    let origin = Origin::start_with(
+        database.url(),
+        &[
+            ("PITCHEY_REALTIME__TICKET_KEY", Hub::TICKET_KEY),
+            ("PITCHEY_REALTIME__PUBLISH_URL", &url),
+            ("PITCHEY_REALTIME__PUBLISH_KEY", Hub::PUBLISH_SECRET),
+        ],
+    )
+    .await?;
+    what_happens_is_told(&origin, worker.address())
+        .await
+        .with_context(|| worker.log())?;
+    origin.stop().await
+}
+
+/// From a change through the API to a socket, and from signing out to its end.
+async fn what_happens_is_told(origin: &Origin, rooms: SocketAddr) -> Result<()> {
     let client: &Client = &origin.client;
     let creator = client.register("cleo", "creator").await?;
     let investor = client.register("ivo", "investor").await?;
@@ -82,7 +134,7 @@ async fn an_approved_nda_arrives_at_the_socket_of_who_asked() -> Result<()> {
     ensure!(anonymous.expect(200)?.json()["rooms"] == json!(["lists"]));
 
     let token = ticket["ticket"].as_str().context("no ticket")?;
-    let mut socket = Socket::with_ticket(hub.address(), token).await?;
+    let mut socket = Socket::with_ticket(rooms, token).await?;
     let entered: Room = room.parse()?;
     socket.subscribe(entered).await?;
     step(&place, "approve").await?;
@@ -107,23 +159,5 @@ async fn an_approved_nda_arrives_at_the_socket_of_who_asked() -> Result<()> {
         .await?;
     ensure!(out.status < 300, "{}", out.summary());
     ensure!(socket.closed().await? == 4003);
-
-    // A load gets its tickets like anybody.
-    let (hubs, tickets) = (
-        format!("http://{}", hub.address()),
-        format!("http://{}", origin.address),
-    );
-    let more = [
-        "--origin",
-        &tickets,
-        "--sockets",
-        "5",
-        "--rate",
-        "20",
-        "--duration",
-        "1s",
-    ];
-    let (code, figures) = load(&hubs, &more).await?;
-    ensure!(code == Some(0) && figures["deliveries"] == 100, "{figures}");
-    origin.stop().await
+    Ok(())
 }

@@ -48,6 +48,7 @@ const OWN_VARIABLES: [&str; 6] = [
 struct Secrets {
     edge: String,
     tickets: String,
+    publish: String,
 }
 
 /// A process of the run.
@@ -160,10 +161,13 @@ impl<'a> Platform<'a> {
         let secrets = Secrets {
             edge: net::random_hex(32)?,
             tickets: net::random_hex(32)?,
+            publish: net::random_hex(32)?,
         };
         let urls = (&*database_url, &*redis_url);
-        let origin = self.start_origin(options.port, urls, &kept.cursor_key()?, &secrets)?;
         let front = loopback(GATEWAY_PORT)?;
+        let rooms = (options.edge == Edge::Workerd).then_some(front);
+        let listen = options.port;
+        let origin = self.start_origin(listen, urls, &kept.cursor_key()?, &secrets, rooms)?;
         let hub = self.start_hub(&redis_url, &secrets, front)?;
         match options.edge {
             Edge::Gateway => self.start_gateway((&origin, &hub), &redis_url, &secrets, front),
@@ -196,6 +200,7 @@ impl<'a> Platform<'a> {
         (database_url, redis_url): (&str, &str),
         cursor_key: &str,
         secrets: &Secrets,
+        rooms: Option<SocketAddr>,
     ) -> Result<String> {
         self.interrupts.check()?;
         if let Some(port) = port {
@@ -211,6 +216,12 @@ impl<'a> Platform<'a> {
             .env("PITCHEY_REALTIME__TICKET_KEY", &secrets.tickets)
             .env("PITCHEY_HTTP__TRUSTED_PROXIES", "[\"127.0.0.1\"]")
             .envs(origin_environment(listen, metrics, cursor_key));
+        // The edge on Workers has rooms of its own, which are told by HTTP.
+        if let Some(rooms) = rooms {
+            command
+                .env("PITCHEY_REALTIME__PUBLISH_URL", format!("http://{rooms}"))
+                .env("PITCHEY_REALTIME__PUBLISH_KEY", &secrets.publish);
+        }
         self.start_program("origin", command, (listen, "/api/health/ready"))
     }
 
@@ -256,15 +267,24 @@ impl<'a> Platform<'a> {
         Ok(())
     }
 
-    /// The edge on Workers, in front of the origin. Browsers find the hub by its own address.
+    /// The edge on Workers, in front of the origin, with rooms of its own.
     fn start_worker(&mut self, origin: &str, secrets: &Secrets, listen: SocketAddr) -> Result<()> {
         self.interrupts.check()?;
         let [workerd, arguments @ ..] = Worker::command_line()
             .context("the edge on workerd is built by `cargo xtask dev --edge workerd`")?;
+        let rooms = self.directory.join("rooms");
+        std::fs::create_dir_all(&rooms)?;
         let mut command = Command::new(workerd);
         command
             .args(arguments)
             .arg(format!("--socket-addr=http={listen}"))
+            .arg(format!("--directory-path=rooms={}", rooms.display()))
+            .env("WORKER_REALTIME__TICKET_KEY", &secrets.tickets)
+            .env("WORKER_REALTIME__PUBLISH_SECRET", &secrets.publish)
+            .env(
+                "WORKER_REALTIME__ALLOWED_ORIGINS",
+                format!("[\"http://{listen}\"]"),
+            )
             .env("WORKER_ORIGIN__URL", origin)
             .env("WORKER_PITCHEY__SECRET", &secrets.edge)
             .process_group(0);

@@ -7,18 +7,21 @@ use pitchey_realtime::{Access, Authority, RoomName};
 use std::sync::Arc;
 
 /// Reads tickets.
-pub(crate) struct Tickets;
+#[derive(Clone, Copy, Debug)]
+pub struct Tickets;
 
 /// Who is behind a connection.
-#[derive(Clone)]
-pub(crate) struct Guest {
-    pub(crate) ticket: Arc<Ticket>,
+#[derive(Clone, Debug)]
+pub struct Guest {
+    /// What let them in.
+    pub ticket: Arc<Ticket>,
     /// The account as text, under which it is present.
-    pub(crate) member: Option<Arc<str>>,
+    pub member: Option<Arc<str>>,
 }
 
 impl Guest {
-    pub(crate) fn new(ticket: Ticket) -> Self {
+    /// The holder of a ticket.
+    pub fn new(ticket: Ticket) -> Self {
         let member = ticket.holder.map(|holder| holder.user.to_string().into());
         Self {
             ticket: Arc::new(ticket),

@@ -7,7 +7,7 @@ use uuid::Uuid;
 /// The ids of used tickets, until they expire anyway. At most so many are remembered; whoever has that
 /// many signed within a minute connects no more until some have expired.
 #[derive(Debug, Default)]
-pub(crate) struct Used {
+pub struct Used {
     ids: HashSet<Uuid>,
     by_expiry: BTreeSet<(i64, Uuid)>,
 }
@@ -16,7 +16,7 @@ const MOST: usize = 200_000;
 
 impl Used {
     /// Whether the ticket was not used before; from now on it was.
-    pub(crate) fn first_use(&mut self, id: Uuid, expires_at: i64, now: i64) -> bool {
+    pub fn first_use(&mut self, id: Uuid, expires_at: i64, now: i64) -> bool {
         while let Some((expiry, oldest)) = self.by_expiry.first().copied()
             && expiry <= now
         {
