@@ -88,6 +88,20 @@ impl Bed {
         }
     }
 
+    /// Waits until the edge says this of the whole, and this of the origin.
+    async fn wait_until_well(&self, status: &str, origin: &str) -> Result<()> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let health = self.edge.get("/api/health", &[]).await?.expect(200)?.json();
+            let told = (&health["status"], &health["parts"]["origin"]["status"]);
+            if told == (&json!(status), &json!(origin)) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < until, "{health}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     async fn entries(&self) -> Result<u64> {
         let health = self.edge.get("/__edge/health", &[]).await?.json();
         health["entries"].as_u64().context("a number")
@@ -465,7 +479,9 @@ async fn without_redis_everything_is_served_and_afterwards_kept_again() -> Resul
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_origin_what_is_kept_is_served_and_all_returns_by_itself() -> Result<()> {
-    let bed = open().await?;
+    let often = [("HEALTH__INTERVAL_MS", "100")];
+    let bed = open_on(Shell::Gateway, &[], &often).await?;
+    bed.wait_until_well("ok", "ok").await?;
     let mut maker = Maker::new(&bed.edge, 0, 2).await?;
     let mut pitch = maker.things.remove(1);
     bed.edge.get(&pitch.target, &[]).await?.expect(200)?;
@@ -486,6 +502,7 @@ async fn without_the_origin_what_is_kept_is_served_and_all_returns_by_itself() -
         Some(&body),
     );
     assert_eq!(write.await?.status, 502);
+    bed.wait_until_well("degraded", "down").await?;
     // Cut off from Redis as well, nobody can say whether it is still valid: it stands in for an error.
     bed.to_redis.cut();
     bed.wait_until_attached(false).await?;
@@ -504,6 +521,7 @@ async fn without_the_origin_what_is_kept_is_served_and_all_returns_by_itself() -
     let version = edit(&bed.edge, &maker.person, &mut pitch).await?;
     let answer = bed.edge.get(&pitch.target, &[]).await?.expect(200)?;
     assert_eq!(versions(&answer, 1), Some(version));
+    bed.wait_until_well("ok", "ok").await?;
     Ok(())
 }
 
