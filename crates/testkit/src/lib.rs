@@ -32,6 +32,7 @@ mod fault_proxy;
 mod gateway;
 pub mod guard;
 mod hub;
+mod loopback;
 pub mod native;
 pub mod net;
 pub mod plan;
@@ -42,6 +43,7 @@ pub mod programs;
 pub mod provision;
 pub mod redis_server;
 mod replica;
+mod rest_redis;
 pub mod service_user;
 #[cfg(feature = "test-db")]
 mod test_db;
@@ -56,6 +58,7 @@ pub use native::{Origin, Program};
 pub use postgres_server::OwnedPostgres;
 pub use redis_server::OwnedRedis;
 pub use replica::OwnedReplica;
+pub use rest_redis::RestRedis;
 #[cfg(feature = "test-db")]
 pub use test_db::TestDb;
 pub use test_redis::TestRedis;

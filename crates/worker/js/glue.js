@@ -141,6 +141,28 @@ export async function ask(url, method, fields, body, limit, patience) {
   }
 }
 
+// Posts JSON, and reads an answer that is not larger than it may be. Gives status and text; or 0 and why there
+// is none.
+export async function post(url, authorization, body, largest, patience) {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(), patience);
+  try {
+    const response = await fetch(url, {
+      method: "POST",
+      headers: { authorization, "content-type": "application/json", "upstash-encoding": "base64" },
+      body,
+      redirect: "manual",
+      signal: controller.signal,
+    });
+    const answer = response.body && (await new Response(bounded(response.body, largest)).text());
+    return [response.status, answer ?? ""];
+  } catch (error) {
+    return [0, controller.signal.aborted ? "timeout" : String(error)];
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 // The body of a response, read piece by piece.
 export class Reader {
   #reader;

@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri};
-use pitchey_cache::NoShared;
 use pitchey_edge::{
     Body, Client, Marks, Platform as _, Proxy, Settings, Site, SiteSettings, Store as _, refusal,
 };
@@ -23,6 +22,7 @@ use crate::body::{Upload, outgoing};
 use crate::config::Config;
 use crate::memory::IsolateMemory;
 use crate::platform::{Workers, length};
+use crate::rest::{self, RestTier};
 use crate::scope::Scope;
 use crate::{fields, glue};
 
@@ -41,7 +41,7 @@ struct Edge {
 
 enum Mode {
     Proxy(Proxy<Workers>),
-    Pitchey(Site<Workers, IsolateMemory, NoShared>),
+    Pitchey(Site<Workers, IsolateMemory, Option<RestTier>>),
 }
 
 thread_local! {
@@ -75,7 +75,8 @@ impl Edge {
             };
             let bound = Duration::from_millis(pitchey.bound_ms.into());
             let memory = IsolateMemory::new(config.memory_bytes());
-            Mode::Pitchey(Site::unheard(platform, bound, memory, settings))
+            let tier = rest::tier(&config, &platform);
+            Mode::Pitchey(Site::unheard(platform, tier, bound, memory, settings))
         } else {
             let options = Options {
                 seed: platform.next_u64(),

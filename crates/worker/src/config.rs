@@ -35,6 +35,31 @@ pub struct Config {
     pub max_header_bytes: usize,
     /// What makes it the edge of Pitchey, if it is that.
     pub pitchey: Option<Pitchey>,
+    /// The tier that all isolates share, if there is one.
+    pub redis: Option<Redis>,
+}
+
+/// Redis, by the REST protocol of Upstash.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Redis {
+    /// Where commands are posted.
+    pub url: String,
+    /// What is shown with them.
+    pub token: String,
+    /// What every key begins with, as at the origins.
+    pub prefix: String,
+    /// How long a call may take, in milliseconds.
+    pub timeout_ms: u32,
+}
+
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Redis")
+            .field("prefix", &self.prefix)
+            .field("timeout_ms", &self.timeout_ms)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the edge of Pitchey is told.
@@ -85,6 +110,7 @@ impl Config {
             max_body_bytes: reader.number("HTTP__MAX_BODY_BYTES", 16 << 20, 0..=100 << 20),
             max_header_bytes: reader.number("HTTP__MAX_HEADER_BYTES", 32 << 10, 1024..=128 << 10),
             pitchey: reader.pitchey(),
+            redis: reader.redis(),
         };
         if reader.problems.is_empty() && config.largest_body_kib > config.memory_mib << 10 {
             reader.tell("STORE__LARGEST_BODY_KIB", "is more than STORE__MEMORY_MIB");
@@ -160,6 +186,42 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         }
     }
 
+    /// It has one if both its address and its token are there.
+    fn redis(&mut self) -> Option<Redis> {
+        let timeout_ms = self.number("REDIS__TIMEOUT_MS", 250, 1..=10_000);
+        let prefix = (self.look_up)("REDIS__PREFIX").unwrap_or_else(|| "pitchey:".to_owned());
+        let given = |name| (self.look_up)(name).filter(|text: &String| !text.is_empty());
+        let url = given("REDIS__REST_URL");
+        let token = given("REDIS__REST_TOKEN");
+        let (url, token) = match (url, token) {
+            (None, None) => return None,
+            (Some(url), Some(token)) => (url, token),
+            (None, _) => {
+                self.tell("REDIS__REST_URL", "is missing beside REDIS__REST_TOKEN");
+                return None;
+            }
+            (_, None) => {
+                self.tell("REDIS__REST_TOKEN", "is missing beside REDIS__REST_URL");
+                return None;
+            }
+        };
+        if !url.parse::<Uri>().is_ok_and(|uri| is_origin(&uri)) {
+            self.tell(
+                "REDIS__REST_URL",
+                "is no http:// or https:// address of a host",
+            );
+        }
+        if HeaderValue::try_from(token.as_str()).is_err() {
+            self.tell("REDIS__REST_TOKEN", "is no line of text");
+        }
+        Some(Redis {
+            url,
+            token,
+            prefix,
+            timeout_ms,
+        })
+    }
+
     fn origin(&mut self) -> Uri {
         let text = (self.look_up)("ORIGIN__URL").unwrap_or_default();
         match text.parse::<Uri>() {
@@ -216,6 +278,26 @@ mod tests {
             "PITCHEY__BOUND_MS is no number from 100 to 60000; \
              PITCHEY__SECRET is no line of 32 or more bytes"
         );
+    }
+
+    #[test]
+    fn redis_has_an_address_and_a_token_which_is_not_shown() {
+        let origin = ("ORIGIN__URL", "https://origin.example");
+        let url = ("REDIS__REST_URL", "https://redis.example");
+        let token = ("REDIS__REST_TOKEN", "a token");
+        let empty = ("REDIS__REST_TOKEN", "");
+        assert_eq!(read(&[origin, empty]).expect("valid").redis, None);
+        let config = read(&[origin, url, token]).expect("valid");
+        assert!(!format!("{config:?}").contains("a token"), "{config:?}");
+        let redis = config.redis.expect("both are there");
+        assert_eq!((&*redis.prefix, redis.timeout_ms), ("pitchey:", 250));
+        for (given, told) in [
+            (url, "REDIS__REST_TOKEN is missing beside REDIS__REST_URL"),
+            (token, "REDIS__REST_URL is missing beside REDIS__REST_TOKEN"),
+        ] {
+            assert_eq!(read(&[origin, given]).expect_err("half"), told);
+        }
+        read(&[origin, ("REDIS__REST_URL", "redis://x"), token]).expect_err("no http");
     }
 
     #[test]

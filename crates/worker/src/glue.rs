@@ -35,6 +35,15 @@ extern "C" {
         patience: u32,
     ) -> Promise;
 
+    /// Posts JSON: an array of status and text, or of 0 and why there is none.
+    pub(crate) fn post(
+        url: &str,
+        authorization: &str,
+        body: &str,
+        largest: f64,
+        patience: u32,
+    ) -> Promise;
+
     /// Reads a stream piece by piece.
     pub(crate) type Reader;
 

@@ -20,6 +20,8 @@ mod glue;
 #[cfg(target_arch = "wasm32")]
 mod platform;
 #[cfg(target_arch = "wasm32")]
+mod rest;
+#[cfg(target_arch = "wasm32")]
 mod scope;
 
 #[cfg(target_arch = "wasm32")]

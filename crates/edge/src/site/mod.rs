@@ -5,6 +5,7 @@
 //! have seen. Everything else goes to the origin, uncached, and browsers are told not to store it unless the
 //! table says otherwise.
 
+mod beyond;
 mod desk;
 mod page;
 mod path;
@@ -21,9 +22,7 @@ use http::header::{
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
 use pitchey_api::edge::{KEY, Routes, STAMP, read_as_of};
-use pitchey_cache::{
-    AsOf, Backplane, Cache, Memory, NoShared, Node, NodeConfig, Policy, SHARED_BREAKER, Shared,
-};
+use pitchey_cache::{AsOf, Backplane, Cache, Memory, Node, NodeConfig, Policy, Shared};
 use pitchey_http_cache::{Decision, Options, Request as Asked, SharedCache, Timestamp};
 use pitchey_resilience::Breaker;
 use pitchey_runtime::uuid_v7;
@@ -92,6 +91,10 @@ struct Inner<P: Platform, M, S> {
     settings: SiteSettings,
     /// Whether it hears what is invalidated.
     hears: bool,
+    /// What is asked before the origin, by an edge that hears nothing.
+    tier: Option<Arc<beyond::Tier<P, S>>>,
+    /// The times of each kind in all tiers together.
+    whole: Vec<(&'static str, Policy)>,
 }
 
 impl<P: Platform, M, S> Clone for Site<P, M, S> {
@@ -116,7 +119,7 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
     /// An edge on this platform, with a memory for pages, as a node of this backplane.
     pub fn new(platform: P, backplane: Backplane<S, P>, memory: M, settings: SiteSettings) -> Self {
         let policies = read::policies(settings.patience);
-        Self::with(platform, backplane, memory, settings, policies, true)
+        Self::with(platform, backplane, memory, settings, policies, None, true)
     }
 
     fn with(
@@ -125,6 +128,7 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
         memory: M,
         settings: SiteSettings,
         policies: Vec<(&'static str, Policy)>,
+        tier: Option<beyond::Tier<P, S>>,
         hears: bool,
     ) -> Self {
         let node = backplane.node().clone();
@@ -136,8 +140,10 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
                 answers,
                 routes: Routes::new(),
                 plain: SharedCache::new(Options::default()),
+                whole: read::policies(settings.patience),
                 settings,
                 hears,
+                tier: tier.map(Arc::new),
             }),
         }
     }
@@ -218,19 +224,28 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
     }
 }
 
-impl<P: Platform, M: Memory<Page>> Site<P, M, NoShared> {
-    /// An edge that hears nothing of what is invalidated: what it keeps is served until the origin was last
-    /// asked for it so long ago, and no longer. Whoever has changed something a moment ago is not answered
-    /// from it. No request waits for what another one asks.
-    pub fn unheard(platform: P, bound: Duration, memory: M, settings: SiteSettings) -> Self {
+impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, Option<S>> {
+    /// An edge that hears nothing of what is invalidated: what it keeps in memory is served until the origin, or
+    /// the tier that all share, was last asked for it so long ago, and no longer. Whoever has changed something
+    /// a moment ago is not answered from either. No request waits for what another one asks.
+    pub fn unheard(
+        platform: P,
+        tier: Option<S>,
+        bound: Duration,
+        memory: M,
+        settings: SiteSettings,
+    ) -> Self {
         let node = Arc::new(Node::new(NodeConfig {
             silence: bound,
             ..NodeConfig::default()
         }));
-        let breaker = Breaker::new(SHARED_BREAKER);
-        let backplane = Backplane::new(node, NoShared, platform.clone(), breaker);
+        let has_tier = tier.is_some();
+        let breaker = Breaker::new(beyond::BREAKER);
+        let backplane = Backplane::new(node, tier, platform.clone(), breaker);
+        let tier = beyond::Tier::new(platform.clone(), backplane.clone(), settings.patience);
+        let tier = has_tier.then_some(tier);
         let policies = read::unheard_policies(bound, settings.patience);
-        Self::with(platform, backplane, memory, settings, policies, false)
+        Self::with(platform, backplane, memory, settings, policies, tier, false)
     }
 }
 
