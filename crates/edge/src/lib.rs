@@ -9,8 +9,10 @@
 
 mod body;
 pub mod desk;
+mod far;
 mod fields;
 mod flights;
+pub mod limits;
 mod marks;
 mod platform;
 mod proxy;
@@ -21,6 +23,7 @@ mod slot;
 mod tee;
 
 pub use body::Body;
+pub use far::Far;
 pub use fields::{Client, unkeyed};
 pub use marks::Marks;
 pub use platform::{BoxError, FetchError, Platform, Store};

@@ -8,7 +8,6 @@ pub mod cli;
 pub mod config;
 mod frames;
 mod health;
-mod limits;
 mod live;
 pub mod native;
 mod own;

@@ -7,6 +7,7 @@ use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use ipnet::IpNet;
+use pitchey_edge::limits::Limits;
 use pitchey_edge::{Body, Client, Marks, Proxy, Settings, refusal};
 use pitchey_http_cache::Options;
 use pitchey_process::client_address::client_address;
@@ -18,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ms};
 use crate::health::Health;
-use crate::limits::Limits;
 use crate::live::Live;
 use crate::native::Native;
 use crate::own::{OWN, Own};
@@ -69,7 +69,7 @@ pub async fn serve(
         health,
         marks: (config.pitchey.enabled && config.headers.debug)
             .then(|| Marks::new(&config.headers.location)),
-        limits: Limits::new(&config.limits).filter(|_| config.pitchey.enabled),
+        limits: config.limits.limits().filter(|_| config.pitchey.enabled),
         own: Own::new(&config, mode.clone(), live.clone(), runtime),
         mode,
         live: live.clone(),

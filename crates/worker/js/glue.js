@@ -163,6 +163,42 @@ export async function post(url, authorization, body, largest, patience) {
   }
 }
 
+// The namespace of KV, if there is one.
+let pages;
+
+export function bind(env) {
+  pages = env.PAGES;
+}
+
+// What `work` promises, or `instead` if it fails or takes too long.
+async function within(patience, work, instead) {
+  const { over, clear } = deadline(patience, "KV is slow");
+  try {
+    return await Promise.race([work(), over]);
+  } catch (error) {
+    console.error(`KV: ${error}`);
+    return instead;
+  } finally {
+    clear();
+  }
+}
+
+export function kvGet(key, patience) {
+  const get = async () => {
+    const value = await pages.get(key, "arrayBuffer");
+    return value && new Uint8Array(value);
+  };
+  return within(patience, get, null);
+}
+
+export function kvPut(key, value, seconds, patience) {
+  const put = async () => {
+    await pages.put(key, value, { expirationTtl: seconds });
+    return true;
+  };
+  return within(patience, put, false);
+}
+
 // The body of a response, read piece by piece.
 export class Reader {
   #reader;

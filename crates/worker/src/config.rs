@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use http::{HeaderValue, Uri};
 use pitchey_api::edge::MIN_SECRET;
+use pitchey_edge::desk::DeskSecret;
+use pitchey_edge::limits::Rates;
 
 /// The most that an isolate may be told to keep: it has 128 MiB in all.
 const MOST_MEMORY_MIB: u64 = 64;
@@ -17,7 +19,7 @@ const MOST_MEMORY_MIB: u64 = 64;
 const MOST_BOUND_MS: u32 = 60_000;
 
 /// The configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// The origin: scheme and authority.
     pub origin: Uri,
@@ -37,6 +39,23 @@ pub struct Config {
     pub pitchey: Option<Pitchey>,
     /// The tier that all isolates share, if there is one.
     pub redis: Option<Redis>,
+    /// KV, if it is to be used.
+    pub kv: Option<Kv>,
+    /// What operators sign with; without it there are none.
+    pub desk: Option<DeskSecret>,
+    /// How many clients an isolate knows in each class of routes; 0 switches limits off.
+    pub clients: usize,
+    /// How often each may ask.
+    pub rates: Rates,
+}
+
+/// KV, by the binding `PAGES`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kv {
+    /// How long after the origin was asked a page from there is served, in milliseconds.
+    pub bound_ms: u32,
+    /// How long a call may take, in milliseconds.
+    pub timeout_ms: u32,
 }
 
 /// Redis, by the REST protocol of Upstash.
@@ -111,7 +130,17 @@ impl Config {
             max_header_bytes: reader.number("HTTP__MAX_HEADER_BYTES", 32 << 10, 1024..=128 << 10),
             pitchey: reader.pitchey(),
             redis: reader.redis(),
+            kv: reader.kv(),
+            desk: reader.desk(),
+            clients: reader.number("LIMITS__CLIENTS", 5_000, 0..=100_000),
+            rates: reader.rates(),
         };
+        if let Some((pitchey, kv)) = config.pitchey.as_ref().zip(config.kv.as_ref())
+            && pitchey.bound_ms + kv.bound_ms > MOST_BOUND_MS
+        {
+            let problem = format!("and PITCHEY__BOUND_MS are more than {MOST_BOUND_MS} together");
+            reader.tell("KV__BOUND_MS", &problem);
+        }
         if reader.problems.is_empty() && config.largest_body_kib > config.memory_mib << 10 {
             reader.tell("STORE__LARGEST_BODY_KIB", "is more than STORE__MEMORY_MIB");
         }
@@ -184,6 +213,45 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 None
             }
         }
+    }
+
+    /// Together with what memory then keeps it, a page from KV must not outlast the cookie of those who have
+    /// changed something.
+    fn kv(&mut self) -> Option<Kv> {
+        let bound_ms = self.number("KV__BOUND_MS", 50_000, 0..=MOST_BOUND_MS);
+        let timeout_ms = self.number("KV__TIMEOUT_MS", 500, 1..=10_000);
+        self.switch("KV__ENABLED", false).then_some(Kv {
+            bound_ms,
+            timeout_ms,
+        })
+    }
+
+    fn desk(&mut self) -> Option<DeskSecret> {
+        let secret = (self.look_up)("DESK__SECRET").filter(|secret| !secret.is_empty())?;
+        let desk = DeskSecret::new(secret.as_bytes());
+        if desk.is_none() {
+            let least = pitchey_edge::desk::MIN_SECRET;
+            self.tell("DESK__SECRET", &format!("has fewer than {least} bytes"));
+        }
+        desk
+    }
+
+    fn rates(&mut self) -> Rates {
+        let mut rates = Rates::default();
+        for (name, rate) in [
+            ("LIMITS__READ", &mut rates.read),
+            ("LIMITS__SEARCH", &mut rates.search),
+            ("LIMITS__WRITE", &mut rates.write),
+            ("LIMITS__AUTH", &mut rates.auth),
+            ("LIMITS__BEACON", &mut rates.beacon),
+        ] {
+            match (self.look_up)(name).map(|text| text.parse()) {
+                None => {}
+                Some(Ok(limit)) => *rate = limit,
+                Some(Err(error)) => self.tell(name, &format!("is no limit: {error}")),
+            }
+        }
+        rates
     }
 
     /// It has one if both its address and its token are there.

@@ -19,6 +19,7 @@ use pitchey_cache::{
 use pitchey_resilience::BreakerConfig;
 
 use super::page::{Failure, Page, Place};
+use super::pages::{Pages, milliseconds};
 use super::read::Origin;
 use crate::platform::Platform;
 
@@ -59,6 +60,8 @@ pub(super) struct Tier<P: Platform, S> {
 pub(super) struct Beyond<P: Platform, S> {
     pub(super) origin: Origin<P>,
     pub(super) tier: Option<Arc<Tier<P, S>>>,
+    /// Where its kind may be found, too.
+    pub(super) pages: Option<Arc<Pages>>,
     pub(super) key: Box<str>,
     /// The times of its kind, in all tiers together.
     pub(super) policy: Policy,
@@ -69,6 +72,7 @@ impl<P: Platform, S> Clone for Beyond<P, S> {
         Self {
             origin: self.origin.clone(),
             tier: self.tier.clone(),
+            pages: self.pages.clone(),
             key: self.key.clone(),
             policy: self.policy.clone(),
         }
@@ -86,8 +90,53 @@ impl<P: Platform, S: Shared> Source<Page, Failure> for Beyond<P, S> {
 
     async fn load(&self, _: Load) -> Result<Loaded<Page>, Failure> {
         match self.tier.clone() {
-            None => self.origin.ask().await,
+            None => self.find_or_ask().await,
             Some(tier) => tier.load(self).await,
+        }
+    }
+}
+
+impl<P: Platform, S: Shared> Beyond<P, S> {
+    /// Where no tier says anything: what the far store has, else the origin.
+    async fn find_or_ask(&self) -> Result<Loaded<Page>, Failure> {
+        if let Some(pages) = &self.pages
+            && let Some((page, tags)) = pages.find(&self.origin.platform, &self.key, false).await
+        {
+            return Ok(valid(page, tags));
+        }
+        let asked = self.ask(self.origin.known()).await;
+        self.or_last_resort(asked.map(|loaded| self.origin.valid_when_asked(loaded)))
+            .await
+    }
+
+    /// Asks the origin for what must have seen all that is known, and writes down what it vouches for.
+    async fn ask(&self, known: Option<AsOf>) -> Result<Loaded<Page>, Failure> {
+        let asked_ms = milliseconds(&self.origin.platform);
+        let loaded = self.origin.ask_as_of(known).await?;
+        if let Some(pages) = &self.pages {
+            let named = (&*self.key, &*self.origin.kept.tags);
+            pages.keep(
+                &self.origin.platform,
+                named,
+                &self.policy,
+                asked_ms,
+                &loaded,
+            );
+        }
+        Ok(loaded)
+    }
+
+    /// What the far store still has in the place of an error.
+    async fn or_last_resort(
+        &self,
+        asked: Result<Loaded<Page>, Failure>,
+    ) -> Result<Loaded<Page>, Failure> {
+        match (asked, &self.pages) {
+            (Err(failure), Some(pages)) => {
+                let found = pages.find(&self.origin.platform, &self.key, true).await;
+                found.map(|(page, _)| passing(page)).ok_or(failure)
+            }
+            (asked, _) => asked,
         }
     }
 }
@@ -100,8 +149,10 @@ enum Consulted {
     Stale(Page, Option<Lease>),
     /// The right to load it, and what stands in if that fails.
     Lease(Lease, Option<Page>),
-    /// Nothing: the tier is away, or somebody has been loading it for too long.
+    /// Nothing: somebody has been loading it for too long.
     Nothing(Option<Page>),
+    /// The tier does not answer.
+    Away,
 }
 
 impl<P: Platform, S: Shared> Tier<P, S> {
@@ -113,16 +164,27 @@ impl<P: Platform, S: Shared> Tier<P, S> {
         }
     }
 
+    /// Whether nobody else has claimed this name lately; `None` if the tier does not say.
+    pub(super) async fn claims(&self, name: &str, lasting: Duration) -> Option<bool> {
+        let lookup = Lookup {
+            key: name.into(),
+            wish: Wish::Always,
+            lease: lasting,
+            tags: Vec::new(),
+            keep: lasting,
+        };
+        let looking = self.backplane.tier().lookup(&lookup);
+        match self.backplane.ask(looking).await.ok()?.lease {
+            Granted::Ours(_) => Some(true),
+            Granted::Held(_) => Some(false),
+            Granted::NotNeeded => None,
+        }
+    }
+
     async fn load(self: Arc<Self>, of: &Beyond<P, S>) -> Result<Loaded<Page>, Failure> {
         let (asked, stand_in) = match self.consult(of).await {
             Consulted::Fresh(stored, page) => {
-                return Ok(Loaded {
-                    value: page,
-                    absent: false,
-                    tags: stored.tags,
-                    // Valid when it was asked for, which is all that this edge goes by.
-                    vintage: Vintage::Present,
-                });
+                return Ok(valid(page, stored.tags));
             }
             Consulted::Stale(page, lease) => {
                 if let Some(lease) = lease {
@@ -133,11 +195,18 @@ impl<P: Platform, S: Shared> Tier<P, S> {
             Consulted::Lease(lease, stand_in) => {
                 (self.clone().load_under(of, lease).await, stand_in)
             }
-            Consulted::Nothing(stand_in) => (of.origin.ask().await, stand_in),
+            Consulted::Nothing(stand_in) => {
+                let asked = of.ask(of.origin.known()).await;
+                (
+                    asked.map(|loaded| of.origin.valid_when_asked(loaded)),
+                    stand_in,
+                )
+            }
+            Consulted::Away => return of.find_or_ask().await,
         };
         match (asked, stand_in) {
             (Err(_), Some(page)) => Ok(passing(page)),
-            (asked, _) => asked,
+            (asked, _) => of.or_last_resort(asked).await,
         }
     }
 
@@ -155,7 +224,7 @@ impl<P: Platform, S: Shared> Tier<P, S> {
         loop {
             let looking = self.backplane.tier().lookup(&lookup);
             let Ok(Found { entry, lease }) = self.backplane.ask(looking).await else {
-                return Consulted::Nothing(None);
+                return Consulted::Away;
             };
             let entry = entry.and_then(|stored| {
                 let page = read(stored.payload.clone())?;
@@ -188,7 +257,7 @@ impl<P: Platform, S: Shared> Tier<P, S> {
             key: of.key.clone(),
             token: Some(lease.token),
         };
-        let loaded = of.origin.ask_as_of(Some(lease.as_of)).await?;
+        let loaded = of.ask(Some(lease.as_of)).await?;
         let bits = self.platform.next_u64();
         let fill = fill(
             &of.key,
@@ -336,6 +405,16 @@ fn fill(
     })
 }
 
+/// What was valid when it was asked for, which is all that this edge goes by.
+fn valid(page: Page, tags: Vec<Box<str>>) -> Loaded<Page> {
+    Loaded {
+        value: page,
+        absent: false,
+        tags,
+        vintage: Vintage::Present,
+    }
+}
+
 /// What is given to those who ask, and not kept.
 fn passing(page: Page) -> Loaded<Page> {
     Loaded {
@@ -432,7 +511,7 @@ mod tests {
                 Decided::Done(Consulted::Stale(_, None)) => "stale",
                 Decided::Done(Consulted::Lease(_, Some(_))) => "lease, stand-in",
                 Decided::Done(Consulted::Lease(_, None)) => "lease",
-                Decided::Done(Consulted::Nothing(_)) => "nothing",
+                Decided::Done(Consulted::Nothing(_) | Consulted::Away) => "nothing",
                 Decided::Wait(Some(_), _) => "wait, stand-in",
                 Decided::Wait(None, _) => "wait",
             };

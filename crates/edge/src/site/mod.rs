@@ -8,6 +8,7 @@
 mod beyond;
 mod desk;
 mod page;
+mod pages;
 mod path;
 mod read;
 mod told;
@@ -28,6 +29,7 @@ use pitchey_resilience::Breaker;
 use pitchey_runtime::uuid_v7;
 
 use crate::body::Body;
+use crate::far::Far;
 use crate::fields::{self, Client, Introduction};
 use crate::platform::{FetchError, Platform};
 use crate::proxy::refusal;
@@ -93,6 +95,8 @@ struct Inner<P: Platform, M, S> {
     hears: bool,
     /// What is asked before the origin, by an edge that hears nothing.
     tier: Option<Arc<beyond::Tier<P, S>>>,
+    /// Where pages are kept that bear to be a little old, by an edge that hears nothing.
+    pages: Option<Arc<pages::Pages>>,
     /// The times of each kind in all tiers together.
     whole: Vec<(&'static str, Policy)>,
 }
@@ -119,7 +123,8 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
     /// An edge on this platform, with a memory for pages, as a node of this backplane.
     pub fn new(platform: P, backplane: Backplane<S, P>, memory: M, settings: SiteSettings) -> Self {
         let policies = read::policies(settings.patience);
-        Self::with(platform, backplane, memory, settings, policies, None, true)
+        let tiers = (None, None);
+        Self::with(platform, backplane, memory, settings, policies, tiers, true)
     }
 
     fn with(
@@ -128,7 +133,7 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
         memory: M,
         settings: SiteSettings,
         policies: Vec<(&'static str, Policy)>,
-        tier: Option<beyond::Tier<P, S>>,
+        (tier, pages): (Option<beyond::Tier<P, S>>, Option<pages::Pages>),
         hears: bool,
     ) -> Self {
         let node = backplane.node().clone();
@@ -144,6 +149,7 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
                 settings,
                 hears,
                 tier: tier.map(Arc::new),
+                pages: pages.map(Arc::new),
             }),
         }
     }
@@ -228,9 +234,13 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, Option<S>> {
     /// An edge that hears nothing of what is invalidated: what it keeps in memory is served until the origin, or
     /// the tier that all share, was last asked for it so long ago, and no longer. Whoever has changed something
     /// a moment ago is not answered from either. No request waits for what another one asks.
+    ///
+    /// What the `far` store has is served for so long after the origin was asked, where the tier says nothing, for
+    /// kinds that bear it.
     pub fn unheard(
         platform: P,
         tier: Option<S>,
+        far: Option<(Arc<dyn Far>, Duration)>,
         bound: Duration,
         memory: M,
         settings: SiteSettings,
@@ -245,7 +255,11 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, Option<S>> {
         let tier = beyond::Tier::new(platform.clone(), backplane.clone(), settings.patience);
         let tier = has_tier.then_some(tier);
         let policies = read::unheard_policies(bound, settings.patience);
-        Self::with(platform, backplane, memory, settings, policies, tier, false)
+        let pages = far.map(|(far, lasting)| pages::Pages::new(far, lasting));
+        let tiers = (tier, pages);
+        Self::with(
+            platform, backplane, memory, settings, policies, tiers, false,
+        )
     }
 }
 

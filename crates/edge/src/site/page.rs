@@ -38,6 +38,15 @@ impl Place {
         }
     }
 
+    /// Found in KV, fresh for so many more milliseconds.
+    pub(super) fn kv(left_ms: u64) -> Self {
+        Self {
+            tier: "kv",
+            ttl: seconds_between(0, left_ms),
+            instead: false,
+        }
+    }
+
     /// In the place of an error.
     pub(super) fn instead(tier: &'static str) -> Self {
         Self {

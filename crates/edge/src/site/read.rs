@@ -52,6 +52,15 @@ pub(super) fn unheard_policies(bound: Duration, patience: Duration) -> Vec<(&'st
     unheard
 }
 
+/// Whether it does no harm if an answer of a kind is a minute old where nothing better is at hand. A pitch itself is
+/// where people look for what they have just agreed on.
+fn bears_a_minute(kind: ResponseKind) -> bool {
+    match kind {
+        ResponseKind::PitchDetail => false,
+        ResponseKind::PitchList | ResponseKind::Search | ResponseKind::UserProfile => true,
+    }
+}
+
 fn place(kind: ResponseKind) -> Kind {
     let mut all = ResponseKind::ALL.into_iter();
     Kind(all.position(|one| one == kind).unwrap_or_default())
@@ -67,7 +76,8 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
         id: &HeaderValue,
     ) -> Response<Body<P>> {
         let coding = coding(asked);
-        let kind = place(kept.kind);
+        let kept_kind = kept.kind;
+        let kind = place(kept_kind);
         // What is coded otherwise is another answer.
         let key = [kept.kind.name(), ":", &kept.target, "|", coding].concat();
         let mut own = None;
@@ -103,6 +113,7 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
                 let source = Beyond {
                     origin: source,
                     tier: self.tier.clone(),
+                    pages: self.pages.clone().filter(|_| bears_a_minute(kept_kind)),
                     policy: self.whole[kind.0].1.clone(),
                     key: key.as_str().into(),
                 };
@@ -198,7 +209,7 @@ fn unanswered<P: Platform>(error: &GetError<Failure>) -> Response<Body<P>> {
 /// The origin, as the source of one page.
 #[derive(Clone)]
 pub(super) struct Origin<P> {
-    platform: P,
+    pub(super) platform: P,
     node: Arc<Node>,
     hears: bool,
     secret: HeaderValue,
@@ -213,9 +224,13 @@ pub(super) struct Origin<P> {
 impl<P: Platform> Origin<P> {
     /// Its answer, as this edge goes by it.
     pub(super) async fn ask(&self) -> Result<Loaded<Page>, Failure> {
-        let known = self.node.known(self.platform.now());
-        let loaded = self.ask_as_of(known).await?;
+        let loaded = self.ask_as_of(self.known()).await?;
         Ok(self.valid_when_asked(loaded))
+    }
+
+    /// What this node has heard of.
+    pub(super) fn known(&self) -> Option<AsOf> {
+        self.node.known(self.platform.now())
     }
 
     /// For an edge that hears nothing, what the origin vouches for was valid when it was asked for, which is
