@@ -8,6 +8,8 @@ const config :Workerd.Config = (
     (name = "edge", worker = .edge),
     # What rooms keep: a directory that `--directory-path rooms=` names.
     (name = "rooms", disk = (writable = true)),
+    # What KV is here: named by --external-addr=pages=, and used if WORKER_KV__ENABLED says so.
+    (name = "pages", external = (address = "127.0.0.1:1", http = ())),
     (name = "internet", network = (
       allow = ["public", "private"],
       tlsOptions = (trustBrowserCas = true)
@@ -40,6 +42,21 @@ const edge :Workerd.Worker = (
     (name = "ORIGIN__STALL_TIMEOUT_MS", fromEnvironment = "WORKER_ORIGIN__STALL_TIMEOUT_MS"),
     (name = "PITCHEY__SECRET", fromEnvironment = "WORKER_PITCHEY__SECRET"),
     (name = "PITCHEY__BOUND_MS", fromEnvironment = "WORKER_PITCHEY__BOUND_MS"),
+    (name = "REDIS__REST_URL", fromEnvironment = "WORKER_REDIS__REST_URL"),
+    (name = "REDIS__REST_TOKEN", fromEnvironment = "WORKER_REDIS__REST_TOKEN"),
+    (name = "REDIS__PREFIX", fromEnvironment = "WORKER_REDIS__PREFIX"),
+    (name = "REDIS__TIMEOUT_MS", fromEnvironment = "WORKER_REDIS__TIMEOUT_MS"),
+    (name = "PAGES", kvNamespace = "pages"),
+    (name = "KV__ENABLED", fromEnvironment = "WORKER_KV__ENABLED"),
+    (name = "KV__BOUND_MS", fromEnvironment = "WORKER_KV__BOUND_MS"),
+    (name = "KV__TIMEOUT_MS", fromEnvironment = "WORKER_KV__TIMEOUT_MS"),
+    (name = "DESK__SECRET", fromEnvironment = "WORKER_DESK__SECRET"),
+    (name = "LIMITS__CLIENTS", fromEnvironment = "WORKER_LIMITS__CLIENTS"),
+    (name = "LIMITS__READ", fromEnvironment = "WORKER_LIMITS__READ"),
+    (name = "LIMITS__SEARCH", fromEnvironment = "WORKER_LIMITS__SEARCH"),
+    (name = "LIMITS__WRITE", fromEnvironment = "WORKER_LIMITS__WRITE"),
+    (name = "LIMITS__AUTH", fromEnvironment = "WORKER_LIMITS__AUTH"),
+    (name = "LIMITS__BEACON", fromEnvironment = "WORKER_LIMITS__BEACON"),
     (name = "STORE__MEMORY_MIB", fromEnvironment = "WORKER_STORE__MEMORY_MIB"),
     (name = "STORE__LARGEST_BODY_KIB", fromEnvironment = "WORKER_STORE__LARGEST_BODY_KIB"),
     (name = "HTTP__MAX_BODY_BYTES", fromEnvironment = "WORKER_HTTP__MAX_BODY_BYTES"),

@@ -92,7 +92,7 @@ impl<S: Shared, R: World> Backplane<S, R> {
     }
 
     /// Asks the shared tier, unless it is known to be away.
-    pub(crate) async fn ask<T>(
+    pub async fn ask<T>(
         &self,
         call: impl Future<Output = Result<T, SharedError>>,
     ) -> Result<T, SharedError> {

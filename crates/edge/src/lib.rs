@@ -10,8 +10,10 @@
 mod assets;
 mod body;
 pub mod desk;
+mod far;
 mod fields;
 mod flights;
+pub mod limits;
 mod marks;
 mod platform;
 mod proxy;
@@ -23,6 +25,7 @@ mod tee;
 
 pub use assets::{ASSETS, CODED, asset_fields, asset_name, is_fingerprinted};
 pub use body::Body;
+pub use far::Far;
 pub use fields::{Client, unkeyed};
 pub use marks::Marks;
 pub use platform::{BoxError, FetchError, Platform, Store};

@@ -11,8 +11,9 @@ use http::{HeaderValue, Uri};
 use ipnet::IpNet;
 use pitchey_api::edge::MIN_SECRET;
 use pitchey_edge::desk::DeskSecret;
+use pitchey_edge::limits::{Limits, Rates};
 use pitchey_process::client_address;
-use pitchey_process::limit::{Limit, Unit};
+use pitchey_resilience::limit::Limit;
 use pitchey_telemetry::LogConfig;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
@@ -339,16 +340,36 @@ pub struct LimitsConfig {
 }
 
 impl Default for LimitsConfig {
-    /// Several times what the origins allow: many may come from one address.
     fn default() -> Self {
+        let Rates {
+            read,
+            search,
+            write,
+            auth,
+            beacon,
+        } = Rates::default();
         Self {
             clients: 100_000,
-            read: Limit::new(5_000, 1_000, Unit::Second),
-            search: Limit::new(1_000, 100, Unit::Second),
-            write: Limit::new(1_000, 100, Unit::Second),
-            auth: Limit::new(200, 200, Unit::Minute),
-            beacon: Limit::new(1_000, 200, Unit::Second),
+            read,
+            search,
+            write,
+            auth,
+            beacon,
         }
+    }
+}
+
+impl LimitsConfig {
+    /// The limits, `None` if there are none.
+    pub fn limits(&self) -> Option<Limits> {
+        let rates = Rates {
+            read: self.read,
+            search: self.search,
+            write: self.write,
+            auth: self.auth,
+            beacon: self.beacon,
+        };
+        Limits::new(self.clients, &rates)
     }
 }
 

@@ -10,7 +10,6 @@ mod figures;
 mod folder;
 mod frames;
 mod health;
-mod limits;
 mod live;
 pub mod native;
 mod own;

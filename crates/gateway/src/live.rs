@@ -31,10 +31,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, ms};
 use crate::frames::Frames;
-use crate::limits::subscriber;
 use crate::native::{Native, connector};
 use crate::paced::{Farewell, Paced};
 use crate::shares::{Share, Shares};
+use pitchey_edge::limits::subscriber;
 
 /// Fields of requests that mean something to the hub. Cookies are none of them: it reads tickets.
 const TO_HUB: [HeaderName; 8] = [

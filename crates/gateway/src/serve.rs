@@ -6,6 +6,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use ipnet::IpNet;
+use pitchey_edge::limits::{self, Limits};
 use pitchey_edge::{ASSETS, Body, Client, Marks, Proxy, Settings, refusal};
 use pitchey_http_cache::Options;
 use pitchey_process::client_address::client_address;
@@ -19,7 +20,6 @@ use crate::config::{Config, ms};
 use crate::figures::{self, Class, Durations, Figures};
 use crate::folder::Folder;
 use crate::health::Health;
-use crate::limits::{self, Limits};
 use crate::live::Live;
 use crate::native::Native;
 use crate::own::{OWN, Own};
@@ -91,7 +91,7 @@ pub async fn serve(
         health,
         marks: (config.pitchey.enabled && config.headers.debug)
             .then(|| Marks::new(&config.headers.location)),
-        limits: Limits::new(&config.limits).filter(|_| config.pitchey.enabled),
+        limits: config.limits.limits().filter(|_| config.pitchey.enabled),
         own: Own::new(&config, mode.clone(), live.clone(), runtime),
         mode,
         live: live.clone(),

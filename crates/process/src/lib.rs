@@ -1,8 +1,7 @@
-//! What the processes of all servers do alike: they serve until a signal ends them, in order; who asks them, and
-//! how often one may, is told them in the same words.
+//! What the processes of all servers do alike: they serve until a signal ends them, in order; who asks them is
+//! told them in the same words.
 
 pub mod client_address;
-pub mod limit;
 mod signals;
 
 pub use signals::{CutShort, until_stopped};

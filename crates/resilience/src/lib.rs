@@ -44,6 +44,7 @@ mod deadline;
 mod gate;
 mod gradient;
 mod hedge;
+pub mod limit;
 mod outlier;
 mod rate_limit;
 mod retry;

@@ -21,7 +21,7 @@ pub mod names {
     /// How long statements took, seen from the client. Label: `statement` (its name in `sql`).
     pub const DB_STATEMENT_DURATION: &str = "db_statement_duration_seconds";
     /// How long it took an edge until an answer's header was there, the origin included. Labels: `class`
-    /// (what kind of request), `cache` (the value of `X-Cache-Status`), `status` (`2xx` and so on).
+    /// (what kind of request), `cache` (what `Cache-Status` comes to), `status` (`2xx` and so on).
     pub const EDGE_ANSWER_DURATION: &str = "edge_answer_duration_seconds";
     /// Log lines that were dropped because standard error was not read fast enough.
     pub const LOG_LINES_DROPPED: &str = "log_lines_dropped_total";

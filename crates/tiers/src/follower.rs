@@ -6,13 +6,13 @@ use std::time::Duration;
 use pitchey_cache::shared::{Announced, Announcement, Strength};
 use pitchey_cache::{AsOf, CatchUp, Epoch, Feed, Lost, Node, Position, Seq, SharedError, follow};
 use pitchey_runtime::{Monotonic, Runtime};
+use pitchey_tier_scripts::{read_names, within};
 use redis::aio::MultiplexedConnection;
 use redis::streams::{StreamId, StreamReadReply};
 use tokio_util::sync::CancellationToken;
 
-use crate::link::{ClockReading, RedisLink, within};
+use crate::link::{ClockReading, RedisLink};
 use crate::refusal::shared_error;
-use crate::shared::read_names;
 
 /// 1 while the node is attached.
 const ATTACHED: &str = "cache_follower_attached";

@@ -3,7 +3,7 @@
 //! rooms: the one order of what is published in them, for all nodes.
 //!
 //! The one crate that knows moka and redis. What it decides, it decides in scripts that Redis runs
-//! (`src/scripts`), each atomic; the rest is connections and their deadlines.
+//! (`pitchey-tier-scripts`), each atomic; the rest is connections and their deadlines.
 //!
 //! A [`RedisLink`] holds the connection that calls share. Whoever makes one runs
 //! [`RedisLink::keep_connected`] as a task, and for the cache [`Follower::run`] as another.
@@ -26,6 +26,7 @@ pub use link::{InvalidUrl, RedisConfig, RedisLink};
 pub use map::MokaMap;
 pub use memory::MokaMemory;
 pub use overview::Overview;
+pub use pitchey_tier_scripts::{MAX_BATCH_BYTES, MAX_NAMES, MAX_TAGS};
 pub use rate_limit::RedisRateLimiter;
 pub use rooms::{RedisRooms, RoomFeed};
-pub use shared::{MAX_BATCH_BYTES, MAX_NAMES, MAX_TAGS, RedisShared};
+pub use shared::{Call, RedisShared};

@@ -1,7 +1,6 @@
 //! The connection to Redis: one that all calls share, made anew in the background when it is lost.
 
 use std::fmt;
-use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -9,7 +8,8 @@ use std::time::Duration;
 
 use pitchey_cache::{AsOf, Epoch, Position, Seq, SharedError};
 use pitchey_resilience::{Bulkhead, Rejected};
-use pitchey_runtime::{Elapsed, Runtime, timeout};
+use pitchey_runtime::{Runtime, timeout};
+use pitchey_tier_scripts::{BEAT, Script, digits, within};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, Value};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::refusal::{ends_connection, is_unknown_script, not_understood, shared_error};
-use crate::scripts::{BEAT, REDIS_MAJOR, Script};
+use crate::scripts::{REDIS_MAJOR, by_text, call};
 
 /// So many calls in a row without an answer in time, and the connection is given up: what is in it may
 /// never be answered, and must not pile up.
@@ -277,7 +277,7 @@ impl<R: Runtime> RedisLink<R> {
 
     /// The call of a script with what all scripts are given.
     pub(crate) fn script(&self, script: &Script) -> Cmd {
-        let mut call = script.call();
+        let mut call = call(script);
         call.arg(self.inner.config.prefix.as_bytes());
         // Text in the scripts, where a number of this size would not be exact; and never zero, which is
         // the epoch of those who are not attached.
@@ -286,7 +286,7 @@ impl<R: Runtime> RedisLink<R> {
     }
 
     /// Runs a call of a script within the time that calls have.
-    pub(crate) async fn run<T: FromRedisValue>(
+    pub(crate) async fn run_script<T: FromRedisValue>(
         &self,
         script: &Script,
         call: &Cmd,
@@ -301,7 +301,7 @@ impl<R: Runtime> RedisLink<R> {
 
     /// Sends a call whose answer nobody waits for, if there is a connection: behind what was sent on it
     /// before, so that a server that hangs does both when it goes on.
-    pub(crate) fn run_behind(&self, script: &'static Script, call: Cmd) {
+    pub(crate) fn send_behind(&self, script: &'static Script, call: Cmd) {
         let mut connection = match &*self.state() {
             State::Connected(connected) => connected.connection.clone(),
             State::Away(_) => return,
@@ -408,18 +408,6 @@ impl<R: Runtime> RedisLink<R> {
     }
 }
 
-/// Runs it for so long at most.
-pub(crate) async fn within<T>(
-    runtime: &impl Runtime,
-    patience: Duration,
-    work: impl Future<Output = Result<T, SharedError>>,
-) -> Result<T, SharedError> {
-    match timeout(runtime, patience, work).await {
-        Ok(outcome) => outcome,
-        Err(Elapsed) => Err(SharedError::Timeout),
-    }
-}
-
 /// Asks; gives the text of a script to a server that does not know it.
 async fn query<T: FromRedisValue>(
     script: Option<&Script>,
@@ -428,15 +416,10 @@ async fn query<T: FromRedisValue>(
 ) -> redis::RedisResult<T> {
     match (call.query_async(connection).await, script) {
         (Err(error), Some(script)) if is_unknown_script(&error) => {
-            script.by_text(call).query_async(connection).await
+            by_text(script, call).query_async(connection).await
         }
         (answer, _) => answer,
     }
-}
-
-/// Positions are compared as text in the scripts: numbers there hold 53 bits.
-pub(crate) fn digits(position: Position) -> String {
-    format!("{:020}", position.0)
 }
 
 /// A random time between half and the whole of what is due after so many failures before.
@@ -486,11 +469,5 @@ mod tests {
             let most = pause(first, longest, failures, u64::MAX);
             assert!(most <= whole && most > whole.mul_f64(0.99), "{most:?}");
         }
-    }
-
-    #[test]
-    fn positions_compare_as_text() {
-        assert!(digits(Position(9)) < digits(Position(10)));
-        assert_eq!(digits(Position(u64::MAX)).len(), digits(Position(0)).len());
     }
 }

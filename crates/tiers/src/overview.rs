@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use pitchey_cache::SharedError;
 use pitchey_runtime::Runtime;
+use pitchey_tier_scripts::escape;
 
-use crate::shared::{RedisShared, escape};
+use crate::link::RedisLink;
 
 /// About how many keys one step looks at.
 const STEP: u32 = 1000;
@@ -37,10 +38,10 @@ pub struct Overview {
     pub is_whole: bool,
 }
 
-impl<R: Runtime> RedisShared<R> {
+impl<R: Runtime> RedisLink<R> {
     /// Looks at the clock, the stream, and at most about a thousand keys in each of so many steps.
     pub async fn overview(&self, steps: u32) -> Result<Overview, SharedError> {
-        let link = self.link();
+        let link = self;
         let prefix = &link.config().prefix;
         let mut call = redis::cmd("HMGET");
         call.arg(format!("{prefix}clock"));
@@ -63,7 +64,7 @@ impl<R: Runtime> RedisShared<R> {
             ..Overview::default()
         };
         let mut pattern = escape(prefix);
-        pattern.push(b'*');
+        pattern.push('*');
         let mut cursor = "0".to_owned();
         for _ in 0..steps {
             let mut call = redis::cmd("SCAN");

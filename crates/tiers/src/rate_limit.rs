@@ -5,9 +5,10 @@ use std::time::Duration;
 use pitchey_cache::SharedError;
 use pitchey_resilience::{Quota, Verdict};
 use pitchey_runtime::Runtime;
+use pitchey_tier_scripts::GCRA;
 
 use crate::link::RedisLink;
-use crate::scripts::GCRA;
+use crate::scripts::call;
 
 /// One quota for many keys, counted in Redis by its clock: what [`pitchey_resilience::KeyedRateLimiter`]
 /// is for one process.
@@ -43,9 +44,9 @@ impl<R: Runtime> RedisRateLimiter<R> {
             .saturating_mul(u64::from(self.quota.burst()))
             .min(MOST);
         let key = format!("{}r:{}:{key}", self.link.config().prefix, self.name);
-        let mut call = GCRA.call();
+        let mut call = call(&GCRA);
         call.arg(key.as_bytes()).arg(interval).arg(window);
-        let (allowed, owed, retry): (bool, u64, u64) = self.link.run(&GCRA, &call).await?;
+        let (allowed, owed, retry): (bool, u64, u64) = self.link.run_script(&GCRA, &call).await?;
         let remaining = window
             .saturating_sub(owed)
             .checked_div(interval)

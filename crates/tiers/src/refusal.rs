@@ -34,11 +34,6 @@ pub(crate) fn is_unknown_script(error: &RedisError) -> bool {
     error.code() == Some("NOSCRIPT")
 }
 
-/// Whether it was refused since there is no room.
-pub(crate) fn is_full(error: &SharedError) -> bool {
-    matches!(error, SharedError::Refused(detail) if detail.starts_with("OOM"))
-}
-
 /// An answer that no script of ours gives.
 pub(crate) fn not_understood(what: &Value) -> SharedError {
     let shape = match what {

@@ -13,12 +13,12 @@ use bytes::Bytes;
 use pitchey_cache::SharedError;
 use pitchey_realtime::{History, Keep, Position, RoomName, Update};
 use pitchey_runtime::Runtime;
+use pitchey_tier_scripts::{ROOM_APPEND, ROOM_HEADS, ROOM_LOAD, ROOM_PRESENCE, within};
 use redis::aio::MultiplexedConnection;
 use redis::streams::{StreamId, StreamReadReply};
 
-use crate::link::{RedisLink, within};
+use crate::link::RedisLink;
 use crate::refusal::shared_error;
-use crate::scripts::{ROOM_APPEND, ROOM_HEADS, ROOM_LOAD, ROOM_PRESENCE};
 
 /// So many streams carry what is published in all rooms.
 const SHARDS: u32 = 16;
@@ -83,7 +83,7 @@ impl<R: Runtime> RedisRooms<R> {
         call.arg(milliseconds(self.keep.age));
         let (epoch, offset) = self
             .link
-            .run::<(String, String)>(&ROOM_APPEND, &call)
+            .run_script::<(String, String)>(&ROOM_APPEND, &call)
             .await?;
         position(&epoch, &offset)
     }
@@ -94,7 +94,8 @@ impl<R: Runtime> RedisRooms<R> {
         let shard = shard(room);
         let mut call = self.link.script(&ROOM_LOAD);
         call.arg(room.as_str()).arg(shard);
-        let (epoch, offset, newest, updates) = self.link.run::<Answer>(&ROOM_LOAD, &call).await?;
+        let (epoch, offset, newest, updates) =
+            self.link.run_script::<Answer>(&ROOM_LOAD, &call).await?;
         {
             let mut followed = lock(&self.followed);
             followed.rooms.insert(room.clone());
@@ -139,7 +140,7 @@ impl<R: Runtime> RedisRooms<R> {
             }
             let heads = self
                 .link
-                .run::<Vec<(String, String)>>(&ROOM_HEADS, &call)
+                .run_script::<Vec<(String, String)>>(&ROOM_HEADS, &call)
                 .await?;
             for (room, (epoch, offset)) in rooms.iter().zip(heads) {
                 all.push((room.clone(), position(&epoch, &offset)?));
@@ -164,7 +165,7 @@ impl<R: Runtime> RedisRooms<R> {
             }
             let others = self
                 .link
-                .run::<Vec<Vec<String>>>(&ROOM_PRESENCE, &call)
+                .run_script::<Vec<Vec<String>>>(&ROOM_PRESENCE, &call)
                 .await?;
             all.extend(rooms.iter().map(|(room, _)| room.clone()).zip(others));
         }

@@ -147,6 +147,64 @@ export async function ask(url, method, fields, body, limit, patience) {
   }
 }
 
+// Posts JSON, and reads an answer that is not larger than it may be. Gives status and text; or 0 and why there
+// is none.
+export async function post(url, authorization, body, largest, patience) {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(), patience);
+  try {
+    const response = await fetch(url, {
+      method: "POST",
+      headers: { authorization, "content-type": "application/json", "upstash-encoding": "base64" },
+      body,
+      redirect: "manual",
+      signal: controller.signal,
+    });
+    const answer = response.body && (await new Response(bounded(response.body, largest)).text());
+    return [response.status, answer ?? ""];
+  } catch (error) {
+    return [0, controller.signal.aborted ? "timeout" : String(error)];
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+// The namespace of KV, if there is one.
+let pages;
+
+export function bind(env) {
+  pages = env.PAGES;
+}
+
+// What `work` promises, or `instead` if it fails or takes too long.
+async function within(patience, work, instead) {
+  const { over, clear } = deadline(patience, "KV is slow");
+  try {
+    return await Promise.race([work(), over]);
+  } catch (error) {
+    console.error(`KV: ${error}`);
+    return instead;
+  } finally {
+    clear();
+  }
+}
+
+export function kvGet(key, patience) {
+  const get = async () => {
+    const value = await pages.get(key, "arrayBuffer");
+    return value && new Uint8Array(value);
+  };
+  return within(patience, get, null);
+}
+
+export function kvPut(key, value, seconds, patience) {
+  const put = async () => {
+    await pages.put(key, value, { expirationTtl: seconds });
+    return true;
+  };
+  return within(patience, put, false);
+}
+
 // The body of a response, read piece by piece.
 export class Reader {
   #reader;

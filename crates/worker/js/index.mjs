@@ -3,7 +3,7 @@
 
 import module from "./pitchey_worker_bg.wasm";
 import * as edge from "./pitchey_worker.js";
-import { flattened, living, problem, variables } from "./glue.js";
+import { bind, flattened, living, problem, variables } from "./glue.js";
 import { atTheDoor, isOfRooms } from "./rooms.mjs";
 
 export { Rooms } from "./rooms.mjs";
@@ -13,6 +13,7 @@ edge.initSync({ module });
 // An answer, at once if it is in memory; else the promise of one.
 function answered(life, request, env, context) {
   if (!life.configured) {
+    bind(env);
     life.run(() => edge.configure(variables(env)));
     life.configured = true;
   }

@@ -2,19 +2,16 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context as Waking, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName};
 use http::response::Parts;
 use http::{Method, Request, Response, StatusCode, Uri};
 use js_sys::Uint8Array;
-use pitchey_cache::NoShared;
-use pitchey_edge::{
-    Body, Client, Marks, Page, Platform as _, Proxy, Settings, Site, SiteSettings, Store as _,
-    refusal,
-};
+use pitchey_edge::limits::Limits;
+use pitchey_edge::{Body, Client, Far, Marks, Page, Proxy, Settings, Site, SiteSettings, refusal};
 use pitchey_http_cache::Options;
 use pitchey_runtime::{Clock as _, Random as _};
 use send_wrapper::SendWrapper;
@@ -25,7 +22,10 @@ use wasm_bindgen_futures::future_to_promise;
 use crate::body::{Upload, outgoing};
 use crate::config::Config;
 use crate::memory::IsolateMemory;
+use crate::own::{Asked, OWN, Own};
+use crate::pages::Kv;
 use crate::platform::{Workers, length};
+use crate::rest::{self, RestTier};
 use crate::rooms::door;
 use crate::scope::Scope;
 use crate::{fields, glue};
@@ -35,19 +35,18 @@ const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What is the edge's own lies under this.
-const OWN: &str = "/__edge/";
-
 /// The edge of this isolate.
 struct Edge {
     mode: Mode,
     platform: Workers,
     config: Config,
+    own: Own,
+    limits: Option<Limits>,
 }
 
-enum Mode {
+pub(crate) enum Mode {
     Proxy(Proxy<Workers>),
-    Pitchey(Site<Workers, IsolateMemory, NoShared>),
+    Pitchey(Site<Workers, IsolateMemory, Option<RestTier>>),
 }
 
 thread_local! {
@@ -89,7 +88,12 @@ impl Edge {
             };
             let bound = Duration::from_millis(pitchey.bound_ms.into());
             let memory = IsolateMemory::new(config.memory_bytes());
-            Mode::Pitchey(Site::unheard(platform, bound, memory, settings))
+            let tier = rest::tier(&config, &platform);
+            let far = config.kv.map(|kv| {
+                let far: Arc<dyn Far> = Arc::new(Kv::new(kv.timeout_ms));
+                (far, Duration::from_millis(kv.bound_ms.into()))
+            });
+            Mode::Pitchey(Site::unheard(platform, tier, far, bound, memory, settings))
         } else {
             let options = Options {
                 seed: platform.next_u64(),
@@ -103,10 +107,15 @@ impl Edge {
             };
             Mode::Proxy(Proxy::new(platform, settings))
         };
+        // Who does not know Pitchey's routes cannot count them.
+        let limits = config.pitchey.as_ref();
+        let limits = limits.and_then(|_| Limits::new(config.clients, &config.rates));
         Self {
             mode,
+            own: Own::new(&config, &clock),
             platform: clock,
             config,
+            limits,
         }
     }
 
@@ -215,14 +224,13 @@ async fn handle(
         mode,
         platform,
         config,
+        own,
+        limits,
     } = edge;
     let method = Method::from_bytes(method.as_bytes()).ok();
     let Some((method, uri)) = method.zip(path_and_query(url).parse::<Uri>().ok()) else {
         return refusal(StatusCode::BAD_REQUEST, "This is no address.");
     };
-    if uri.path().starts_with(OWN) {
-        return own(uri.path(), mode);
-    }
     if fields.len() > config.max_header_bytes {
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return refusal(status, "The header of the request is too large.");
@@ -237,6 +245,21 @@ async fn handle(
         secure: url.starts_with("https:"),
     };
     of_the_platform(&mut headers);
+    let counted = limits.as_ref().zip(client.address);
+    let counted = counted
+        .and_then(|(limits, address)| limits.count(&method, uri.path(), address, platform.now()));
+    if let Some(refused) = counted.and_then(|counted| counted.refused()) {
+        return refused;
+    }
+    if uri.path().starts_with(OWN) {
+        let asked = Asked {
+            method,
+            uri,
+            headers,
+            body,
+        };
+        return Box::pin(own.answer(mode, platform, asked, client)).await;
+    }
     let declared = length(&headers);
     if declared.is_some_and(|length| length > config.max_body_bytes) {
         let status = StatusCode::PAYLOAD_TOO_LARGE;
@@ -254,6 +277,9 @@ async fn handle(
         Mode::Proxy(proxy) => proxy.handle(asked, client).await,
         Mode::Pitchey(site) => site.handle(asked, client).await,
     };
+    if let Some(counted) = counted {
+        counted.tell(response.headers_mut());
+    }
     if let Some((marks, began)) = marks {
         let took = platform.now().since(began);
         marks.leave(response.headers_mut(), took);
@@ -279,23 +305,4 @@ fn of_the_platform(headers: &mut HeaderMap) {
     for name in names {
         headers.remove(name);
     }
-}
-
-/// What the edge says of itself.
-fn own(path: &str, mode: &Mode) -> Response<Body<Workers>> {
-    if path != "/__edge/health" {
-        return refusal(StatusCode::NOT_FOUND, "The edge has nothing there.");
-    }
-    let (entries, bytes) = match mode {
-        Mode::Proxy(proxy) => proxy.platform().store().size(),
-        Mode::Pitchey(site) => site.size(),
-    };
-    let health = serde_json::json!({
-        "status": "ok", "entries": entries, "bytes": bytes, "attached": null,
-    });
-    let mut response = Response::new(Body::from(Bytes::from(health.to_string())));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use http::{HeaderValue, Uri};
 use pitchey_api::edge::MIN_SECRET;
+use pitchey_edge::desk::DeskSecret;
+use pitchey_edge::limits::Rates;
 
 use crate::rooms::Realtime;
 
@@ -19,7 +21,7 @@ const MOST_MEMORY_MIB: u64 = 64;
 const MOST_BOUND_MS: u32 = 60_000;
 
 /// The configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// The origin: scheme and authority.
     pub origin: Uri,
@@ -39,6 +41,48 @@ pub struct Config {
     pub pitchey: Option<Pitchey>,
     /// Where rooms are, if there are any.
     pub realtime: Option<Realtime>,
+    /// The tier that all isolates share, if there is one.
+    pub redis: Option<Redis>,
+    /// KV, if it is to be used.
+    pub kv: Option<Kv>,
+    /// What operators sign with; without it there are none.
+    pub desk: Option<DeskSecret>,
+    /// How many clients an isolate knows in each class of routes; 0 switches limits off.
+    pub clients: usize,
+    /// How often each may ask.
+    pub rates: Rates,
+}
+
+/// KV, by the binding `PAGES`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kv {
+    /// How long after the origin was asked a page from there is served, in milliseconds.
+    pub bound_ms: u32,
+    /// How long a call may take, in milliseconds.
+    pub timeout_ms: u32,
+}
+
+/// Redis, by the REST protocol of Upstash.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Redis {
+    /// Where commands are posted.
+    pub url: String,
+    /// What is shown with them.
+    pub token: String,
+    /// What every key begins with, as at the origins.
+    pub prefix: String,
+    /// How long a call may take, in milliseconds.
+    pub timeout_ms: u32,
+}
+
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Redis")
+            .field("prefix", &self.prefix)
+            .field("timeout_ms", &self.timeout_ms)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the edge of Pitchey is told.
@@ -90,7 +134,18 @@ impl Config {
             max_header_bytes: reader.number("HTTP__MAX_HEADER_BYTES", 32 << 10, 1024..=128 << 10),
             pitchey: reader.pitchey(),
             realtime: reader.realtime(),
+            redis: reader.redis(),
+            kv: reader.kv(),
+            desk: reader.desk(),
+            clients: reader.number("LIMITS__CLIENTS", 5_000, 0..=100_000),
+            rates: reader.rates(),
         };
+        if let Some((pitchey, kv)) = config.pitchey.as_ref().zip(config.kv.as_ref())
+            && pitchey.bound_ms + kv.bound_ms > MOST_BOUND_MS
+        {
+            let problem = format!("and PITCHEY__BOUND_MS are more than {MOST_BOUND_MS} together");
+            reader.tell("KV__BOUND_MS", &problem);
+        }
         if reader.problems.is_empty() && config.largest_body_kib > config.memory_mib << 10 {
             reader.tell("STORE__LARGEST_BODY_KIB", "is more than STORE__MEMORY_MIB");
         }
@@ -174,6 +229,81 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         }
     }
 
+    /// Together with what memory then keeps it, a page from KV must not outlast the cookie of those who have
+    /// changed something.
+    fn kv(&mut self) -> Option<Kv> {
+        let bound_ms = self.number("KV__BOUND_MS", 50_000, 0..=MOST_BOUND_MS);
+        let timeout_ms = self.number("KV__TIMEOUT_MS", 500, 1..=10_000);
+        self.switch("KV__ENABLED", false).then_some(Kv {
+            bound_ms,
+            timeout_ms,
+        })
+    }
+
+    fn desk(&mut self) -> Option<DeskSecret> {
+        let secret = (self.look_up)("DESK__SECRET").filter(|secret| !secret.is_empty())?;
+        let desk = DeskSecret::new(secret.as_bytes());
+        if desk.is_none() {
+            let least = pitchey_edge::desk::MIN_SECRET;
+            self.tell("DESK__SECRET", &format!("has fewer than {least} bytes"));
+        }
+        desk
+    }
+
+    fn rates(&mut self) -> Rates {
+        let mut rates = Rates::default();
+        for (name, rate) in [
+            ("LIMITS__READ", &mut rates.read),
+            ("LIMITS__SEARCH", &mut rates.search),
+            ("LIMITS__WRITE", &mut rates.write),
+            ("LIMITS__AUTH", &mut rates.auth),
+            ("LIMITS__BEACON", &mut rates.beacon),
+        ] {
+            match (self.look_up)(name).map(|text| text.parse()) {
+                None => {}
+                Some(Ok(limit)) => *rate = limit,
+                Some(Err(error)) => self.tell(name, &format!("is no limit: {error}")),
+            }
+        }
+        rates
+    }
+
+    /// It has one if both its address and its token are there.
+    fn redis(&mut self) -> Option<Redis> {
+        let timeout_ms = self.number("REDIS__TIMEOUT_MS", 250, 1..=10_000);
+        let prefix = (self.look_up)("REDIS__PREFIX").unwrap_or_else(|| "pitchey:".to_owned());
+        let given = |name| (self.look_up)(name).filter(|text: &String| !text.is_empty());
+        let url = given("REDIS__REST_URL");
+        let token = given("REDIS__REST_TOKEN");
+        let (url, token) = match (url, token) {
+            (None, None) => return None,
+            (Some(url), Some(token)) => (url, token),
+            (None, _) => {
+                self.tell("REDIS__REST_URL", "is missing beside REDIS__REST_TOKEN");
+                return None;
+            }
+            (_, None) => {
+                self.tell("REDIS__REST_TOKEN", "is missing beside REDIS__REST_URL");
+                return None;
+            }
+        };
+        if !url.parse::<Uri>().is_ok_and(|uri| is_origin(&uri)) {
+            self.tell(
+                "REDIS__REST_URL",
+                "is no http:// or https:// address of a host",
+            );
+        }
+        if HeaderValue::try_from(token.as_str()).is_err() {
+            self.tell("REDIS__REST_TOKEN", "is no line of text");
+        }
+        Some(Redis {
+            url,
+            token,
+            prefix,
+            timeout_ms,
+        })
+    }
+
     fn origin(&mut self) -> Uri {
         let text = (self.look_up)("ORIGIN__URL").unwrap_or_default();
         match text.parse::<Uri>() {
@@ -230,6 +360,26 @@ mod tests {
             "PITCHEY__BOUND_MS is no number from 100 to 60000; \
              PITCHEY__SECRET is no line of 32 or more bytes"
         );
+    }
+
+    #[test]
+    fn redis_has_an_address_and_a_token_which_is_not_shown() {
+        let origin = ("ORIGIN__URL", "https://origin.example");
+        let url = ("REDIS__REST_URL", "https://redis.example");
+        let token = ("REDIS__REST_TOKEN", "a token");
+        let empty = ("REDIS__REST_TOKEN", "");
+        assert_eq!(read(&[origin, empty]).expect("valid").redis, None);
+        let config = read(&[origin, url, token]).expect("valid");
+        assert!(!format!("{config:?}").contains("a token"), "{config:?}");
+        let redis = config.redis.expect("both are there");
+        assert_eq!((&*redis.prefix, redis.timeout_ms), ("pitchey:", 250));
+        for (given, told) in [
+            (url, "REDIS__REST_TOKEN is missing beside REDIS__REST_URL"),
+            (token, "REDIS__REST_URL is missing beside REDIS__REST_TOKEN"),
+        ] {
+            assert_eq!(read(&[origin, given]).expect_err("half"), told);
+        }
+        read(&[origin, ("REDIS__REST_URL", "redis://x"), token]).expect_err("no http");
     }
 
     #[test]

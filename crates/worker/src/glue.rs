@@ -1,6 +1,6 @@
 //! The functions of `js/glue.js`, and what else of JavaScript is used by name.
 
-use js_sys::Promise;
+use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -34,6 +34,23 @@ extern "C" {
         limit: Option<f64>,
         patience: u32,
     ) -> Promise;
+
+    /// Posts JSON: an array of status and text, or of 0 and why there is none.
+    pub(crate) fn post(
+        url: &str,
+        authorization: &str,
+        body: &str,
+        largest: f64,
+        patience: u32,
+    ) -> Promise;
+
+    /// What KV has for a key, or null.
+    #[wasm_bindgen(js_name = kvGet)]
+    pub(crate) fn kv_get(key: &str, patience: u32) -> Promise;
+
+    /// Whether KV has taken it, for so many seconds.
+    #[wasm_bindgen(js_name = kvPut)]
+    pub(crate) fn kv_put(key: &str, value: Uint8Array, seconds: u32, patience: u32) -> Promise;
 
     /// Reads a stream piece by piece.
     pub(crate) type Reader;

@@ -120,6 +120,11 @@ impl Store for IsolateStore {
         self.slots.update(key, change);
     }
 
+    async fn remove_prefix(&self, prefix: &str) -> bool {
+        self.slots.remove_prefix(prefix);
+        true
+    }
+
     fn largest_body(&self) -> u64 {
         self.largest_body
     }

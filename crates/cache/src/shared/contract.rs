@@ -57,7 +57,8 @@ macro_rules! shared_contract_suite {
             a_fill_after_a_raise_is_refused, a_refused_fill_frees_the_key,
             a_tag_found_by_the_load_counts, a_tag_found_by_the_load_was_raised_meanwhile,
             a_fill_whose_tag_was_forgotten_meanwhile, a_soft_raise_refuses_no_fill,
-            a_later_fill_replaces_an_earlier_one,
+            a_later_fill_replaces_an_earlier_one, a_fill_may_be_older_than_its_lease,
+            a_fill_that_has_seen_less_than_its_lease_is_refused,
             a_removed_key_is_not_filled, a_removed_prefix_is_not_filled,
             many_are_filled_in_the_order_of_the_fills, no_fills_fill_nothing,
             // Invalidations and their numbers.

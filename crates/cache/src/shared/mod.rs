@@ -5,6 +5,7 @@
 
 #[cfg(feature = "testing")]
 pub mod contract;
+mod optional;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -34,8 +35,8 @@ pub enum SharedError {
 pub struct Stored {
     /// What its load has seen.
     pub as_of: AsOf,
-    /// How long ago its load began, by the clock of the shared tier. Filling, it is ignored: the tier
-    /// takes the time of the lease.
+    /// How long ago its load began, by the clock of the shared tier. Filling, it is how long before the
+    /// lease was granted that was: nought, unless the source is another node's cache.
     pub age: Duration,
     /// Times since the load began until which it is fresh, may be served while it is refreshed, and may
     /// be served when loading fails; what the load cost; and whether there is nothing there.
@@ -134,7 +135,8 @@ pub struct Fill {
     pub key: Box<str>,
     /// The lease under which it was loaded; it ends with the fill.
     pub lease: Lease,
-    /// The entry: `as_of` is that of the lease.
+    /// The entry: `as_of` is that of the lease, or an earlier one in the same epoch, if the source is another
+    /// node's cache.
     pub entry: Stored,
     /// How long it is kept from now on; the tier's own limit.
     pub keep: Duration,
@@ -167,7 +169,8 @@ pub enum Strength {
 /// # What an implementation promises
 /// - Operations on it are atomic and seen by all nodes in one order.
 /// - An entry found is of the present epoch, and each of its tags is known and was raised at `as_of` or before.
-/// - A fill with a token that is not the key's live one is refused, and so is one whose tags were raised.
+/// - A fill with a token that is not the key's live one is refused, and so is one whose tags were raised
+///   above what it has seen.
 /// - Numbers only grow within an epoch; if they may have been lost or set back, the epoch is another.
 /// - Every call ends within a deadline of the implementation's own.
 pub trait Shared: Send + Sync + 'static {

@@ -328,21 +328,26 @@ impl Server {
         } else if guards.has(Guard::FillChecksLease) {
             return Filled::LeaseLost;
         }
+        let seen = fill.lease.as_of.seq.min(fill.entry.as_of.seq);
         let mut raised = false;
         for tag in &fill.entry.tags {
             let seq = self.seq;
             let (hard, _) = self.tags.entry(tag.clone()).or_insert((seq, seq));
-            raised |= *hard > fill.lease.as_of.seq;
+            raised |= *hard > seen;
         }
         if raised && guards.has(Guard::FillChecksTags) {
             return Filled::Raised;
         }
         let mut entry = fill.entry;
+        entry.as_of.seq = seen;
         if raised {
             // What is not refused passes for what is valid now.
             entry.as_of.seq = self.seq;
         }
-        let born_ms = held.map_or(now_ms, |held| held.born_ms);
+        let age_ms = crate::stamp::millis(entry.age);
+        let born_ms = held
+            .map_or(now_ms, |held| held.born_ms)
+            .saturating_sub(age_ms);
         self.entries.insert(fill.key, (entry, born_ms));
         Filled::Stored
     }

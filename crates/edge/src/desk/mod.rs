@@ -34,6 +34,9 @@ pub const MAX_BODY: usize = 64 * 1024;
 /// How far the time of a request may be from the edge's own, in milliseconds.
 const WINDOW_MS: i64 = 60_000;
 
+/// For how long a request could be heard again: it may be signed by a clock that is ahead.
+pub(crate) const REMEMBERED: std::time::Duration = std::time::Duration::from_mins(2);
+
 /// Where operators are answered, and which method they use.
 const DOORS: [(&str, Method, Door); 4] = [
     ("/__edge/status", Method::GET, Door::Status),
@@ -79,6 +82,13 @@ pub struct Admitted {
     method: Method,
     target: Box<str>,
     shown: Shown,
+}
+
+impl Admitted {
+    /// What no other request has that is signed.
+    pub fn nonce(&self) -> &str {
+        &self.shown.nonce
+    }
 }
 
 impl Desk {

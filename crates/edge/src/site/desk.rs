@@ -5,7 +5,7 @@ use http::uri::PathAndQuery;
 use pitchey_api::ResponseKind;
 use pitchey_api::edge::CODINGS;
 use pitchey_cache::shared::{Shared, SharedError, Strength};
-use pitchey_cache::{Memory, Position};
+use pitchey_cache::{AsOf, Memory, Position};
 
 use super::{Inner, Page, Site, path, read};
 use crate::desk::{self, Hearing, Purge, Purged, RouteShown, Unpurged, Warm, Warmed};
@@ -55,8 +55,15 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
                 }
                 done.prefixes += 1;
             }
-            if !keys.is_empty() || !prefixes.is_empty() {
-                inner.settle_purge().await?;
+            if !keys.is_empty() || !prefixes.is_empty() || inner.pages.is_some() {
+                let as_of = inner.settle_purge().await?;
+                if let Some(pages) = &inner.pages {
+                    let (keys, prefixes) = (keys.concat(), prefixes.concat());
+                    if !pages.purge(as_of, &purge.tags, keys, prefixes).await {
+                        let why = "the pages in KV cannot be told".to_owned();
+                        return Err(SharedError::Unavailable(why));
+                    }
+                }
             }
             Ok(())
         };
@@ -68,6 +75,14 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
                 why: error.to_string(),
             }),
         }
+    }
+
+    /// Whether no edge with the same tier has heard this nonce of an operator before; `None` if there is no tier, or
+    /// it does not say.
+    pub async fn hears_first(&self, nonce: &str) -> Option<bool> {
+        let tier = self.inner.tier.as_ref()?;
+        let name = ["desk:", nonce].concat();
+        tier.claims(&name, desk::REMEMBERED).await
     }
 
     /// Asks for these paths as this client would.
@@ -141,7 +156,7 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
 
     /// Before a purge of keys is acknowledged: what is asked for from now on has seen it at the origin, too,
     /// and what was asked for before is not kept.
-    async fn settle_purge(&self) -> Result<(), SharedError> {
+    async fn settle_purge(&self) -> Result<AsOf, SharedError> {
         let tier = self.answers.backplane().tier();
         let mark = [MARK.into()];
         let marked = tier.invalidate(&mark, Strength::Hard, Position::default());
@@ -151,7 +166,7 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
             // It hears nothing, or of other numbers: what is being loaded is not trusted either.
             self.node.distrust();
         }
-        Ok(())
+        Ok(as_of)
     }
 }
 

@@ -5,8 +5,10 @@
 //! have seen. Everything else goes to the origin, uncached, and browsers are told not to store it unless the
 //! table says otherwise.
 
+mod beyond;
 mod desk;
 mod page;
+mod pages;
 mod path;
 mod read;
 mod told;
@@ -21,14 +23,13 @@ use http::header::{
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
 use pitchey_api::edge::{KEY, Routes, STAMP, read_as_of};
-use pitchey_cache::{
-    AsOf, Backplane, Cache, Memory, NoShared, Node, NodeConfig, Policy, SHARED_BREAKER, Shared,
-};
+use pitchey_cache::{AsOf, Backplane, Cache, Memory, Node, NodeConfig, Policy, Shared};
 use pitchey_http_cache::{Decision, Options, Request as Asked, SharedCache, Timestamp};
 use pitchey_resilience::Breaker;
 use pitchey_runtime::uuid_v7;
 
 use crate::body::Body;
+use crate::far::Far;
 use crate::fields::{self, Client, Introduction};
 use crate::platform::{FetchError, Platform};
 use crate::proxy::refusal;
@@ -92,6 +93,12 @@ struct Inner<P: Platform, M, S> {
     settings: SiteSettings,
     /// Whether it hears what is invalidated.
     hears: bool,
+    /// What is asked before the origin, by an edge that hears nothing.
+    tier: Option<Arc<beyond::Tier<P, S>>>,
+    /// Where pages are kept that bear to be a little old, by an edge that hears nothing.
+    pages: Option<Arc<pages::Pages>>,
+    /// The times of each kind in all tiers together.
+    whole: Vec<(&'static str, Policy)>,
 }
 
 impl<P: Platform, M, S> Clone for Site<P, M, S> {
@@ -116,7 +123,8 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
     /// An edge on this platform, with a memory for pages, as a node of this backplane.
     pub fn new(platform: P, backplane: Backplane<S, P>, memory: M, settings: SiteSettings) -> Self {
         let policies = read::policies(settings.patience);
-        Self::with(platform, backplane, memory, settings, policies, true)
+        let tiers = (None, None);
+        Self::with(platform, backplane, memory, settings, policies, tiers, true)
     }
 
     fn with(
@@ -125,6 +133,7 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
         memory: M,
         settings: SiteSettings,
         policies: Vec<(&'static str, Policy)>,
+        (tier, pages): (Option<beyond::Tier<P, S>>, Option<pages::Pages>),
         hears: bool,
     ) -> Self {
         let node = backplane.node().clone();
@@ -136,8 +145,11 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
                 answers,
                 routes: Routes::new(),
                 plain: SharedCache::new(Options::default()),
+                whole: read::policies(settings.patience),
                 settings,
                 hears,
+                tier: tier.map(Arc::new),
+                pages: pages.map(Arc::new),
             }),
         }
     }
@@ -223,19 +235,36 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
     }
 }
 
-impl<P: Platform, M: Memory<Page>> Site<P, M, NoShared> {
-    /// An edge that hears nothing of what is invalidated: what it keeps is served until the origin was last
-    /// asked for it so long ago, and no longer. Whoever has changed something a moment ago is not answered
-    /// from it. No request waits for what another one asks.
-    pub fn unheard(platform: P, bound: Duration, memory: M, settings: SiteSettings) -> Self {
+impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, Option<S>> {
+    /// An edge that hears nothing of what is invalidated: what it keeps in memory is served until the origin, or
+    /// the tier that all share, was last asked for it so long ago, and no longer. Whoever has changed something
+    /// a moment ago is not answered from either. No request waits for what another one asks.
+    ///
+    /// What the `far` store has is served for so long after the origin was asked, where the tier says nothing, for
+    /// kinds that bear it.
+    pub fn unheard(
+        platform: P,
+        tier: Option<S>,
+        far: Option<(Arc<dyn Far>, Duration)>,
+        bound: Duration,
+        memory: M,
+        settings: SiteSettings,
+    ) -> Self {
         let node = Arc::new(Node::new(NodeConfig {
             silence: bound,
             ..NodeConfig::default()
         }));
-        let breaker = Breaker::new(SHARED_BREAKER);
-        let backplane = Backplane::new(node, NoShared, platform.clone(), breaker);
+        let has_tier = tier.is_some();
+        let breaker = Breaker::new(beyond::BREAKER);
+        let backplane = Backplane::new(node, tier, platform.clone(), breaker);
+        let tier = beyond::Tier::new(platform.clone(), backplane.clone(), settings.patience);
+        let tier = has_tier.then_some(tier);
         let policies = read::unheard_policies(bound, settings.patience);
-        Self::with(platform, backplane, memory, settings, policies, false)
+        let pages = far.map(|(far, lasting)| pages::Pages::new(far, lasting));
+        let tiers = (tier, pages);
+        Self::with(
+            platform, backplane, memory, settings, policies, tiers, false,
+        )
     }
 }
 

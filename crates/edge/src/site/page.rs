@@ -17,7 +17,58 @@ pub struct Page {
     pub(super) body: Bytes,
     /// What the caches on the way here said of this exchange: for those alone who waited for it.
     pub(super) passed: Option<HeaderValue>,
+    /// Where it was found, if not at the origin: for the same.
+    pub(super) place: Option<Place>,
     made: Made,
+}
+
+/// A tier beyond memory in which a page was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) tier: &'static str,
+    /// How much longer it is fresh, in seconds; less than nought if it is not.
+    pub(super) ttl: i64,
+    /// Whether it stands in for those who failed.
+    pub(super) instead: bool,
+}
+
+impl Place {
+    /// Found in Redis, fresh for so long and as old as that, in milliseconds.
+    pub(super) fn redis(fresh_ms: u64, age_ms: u64) -> Self {
+        Self {
+            tier: "redis",
+            ttl: seconds_between(age_ms, fresh_ms),
+            instead: false,
+        }
+    }
+
+    /// Found in KV, fresh for so many more milliseconds.
+    pub(super) fn kv(left_ms: u64) -> Self {
+        Self {
+            tier: "kv",
+            ttl: seconds_between(0, left_ms),
+            instead: false,
+        }
+    }
+
+    /// In the place of an error.
+    pub(super) fn instead(tier: &'static str) -> Self {
+        Self {
+            tier,
+            ttl: 0,
+            instead: true,
+        }
+    }
+}
+
+/// Whole seconds from one to the other, away from nought if the second is over.
+fn seconds_between(from_ms: u64, to_ms: u64) -> i64 {
+    let seconds = |ms: u64| i64::try_from(ms / 1000).unwrap_or(i64::MAX);
+    if from_ms < to_ms {
+        seconds(to_ms - from_ms)
+    } else {
+        -seconds(from_ms - to_ms).max(1)
+    }
 }
 
 /// What the platform has made of a page, to send it sooner the next time.
@@ -91,6 +142,7 @@ impl Page {
             body,
             passed,
             made: Made::default(),
+            place: None,
         }
     }
 
@@ -193,6 +245,7 @@ impl Value for Page {
             body: bytes,
             passed: None,
             made: Made::default(),
+            place: None,
         })
     }
 

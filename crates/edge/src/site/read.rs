@@ -14,8 +14,9 @@ use pitchey_api::ResponseKind;
 use pitchey_api::edge::{
     AGE_MS, APPLIED, KEY, Kept, STAMP, coding, read_as_of, read_tags, write_as_of,
 };
-use pitchey_cache::{GetError, Kind, Load, Loaded, Memory, Node, Policy, Shared, Source, Vintage};
+use pitchey_cache::{AsOf, GetError, Kind, Loaded, Memory, Node, Policy, Shared, Vintage};
 
+use super::beyond::Beyond;
 use super::page::{Failure, Page};
 use super::{Inner, X_REQUEST_ID, has_changed_something, policy, told};
 use crate::body::Body;
@@ -41,15 +42,24 @@ pub(super) fn policies(patience: Duration) -> Vec<(&'static str, Policy)> {
 /// The same for an edge that hears nothing: whatever is kept is renewed behind an answer before it may not
 /// be served any more, and nobody waits for another.
 pub(super) fn unheard_policies(bound: Duration, patience: Duration) -> Vec<(&'static str, Policy)> {
-    let mut policies = policies(patience);
-    for (_, policy) in &mut policies {
+    let mut unheard = policies(patience);
+    for (_, policy) in &mut unheard {
         policy.coalesces = false;
         policy.fresh = policy.fresh.min(bound * 4 / 5);
         policy.memory = policy.fresh;
         policy.negative = policy.negative.min(policy.fresh);
         policy.stale_while_revalidate = policy.stale_while_revalidate.min(bound / 5);
     }
-    policies
+    unheard
+}
+
+/// Whether it does no harm if an answer of a kind is a minute old where nothing better is at hand. A pitch itself is
+/// where people look for what they have just agreed on.
+fn bears_a_minute(kind: ResponseKind) -> bool {
+    match kind {
+        ResponseKind::PitchDetail => false,
+        ResponseKind::PitchList | ResponseKind::Search | ResponseKind::UserProfile => true,
+    }
 }
 
 fn place(kind: ResponseKind) -> Kind {
@@ -67,7 +77,8 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
         id: &HeaderValue,
     ) -> Response<Body<P>> {
         let coding = coding(asked);
-        let kind = place(kept.kind);
+        let kept_kind = kept.kind;
+        let kind = place(kept_kind);
         // What is coded otherwise is another answer.
         let key = [kept.kind.name(), ":", &kept.target, "|", coding].concat();
         let mut own = None;
@@ -100,6 +111,13 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
                     return self.ask_anew(method, asked, source).await;
                 }
                 let asks_for_itself = source.clone();
+                let source = Beyond {
+                    origin: source,
+                    tier: self.tier.clone(),
+                    pages: self.pages.clone().filter(|_| bears_a_minute(kept_kind)),
+                    policy: self.whole[kind.0].1.clone(),
+                    key: key.as_str().into(),
+                };
                 let outcome = Box::pin(self.answers.get_missed(kind, &key, source)).await;
                 if refuses_another(&outcome, id) {
                     own = Some(Box::pin(asks_for_itself.ask()).await);
@@ -197,8 +215,8 @@ fn unanswered<P: Platform>(error: &GetError<Failure>) -> Response<Body<P>> {
 
 /// The origin, as the source of one page.
 #[derive(Clone)]
-struct Origin<P> {
-    platform: P,
+pub(super) struct Origin<P> {
+    pub(super) platform: P,
     node: Arc<Node>,
     hears: bool,
     secret: HeaderValue,
@@ -207,33 +225,39 @@ struct Origin<P> {
     id: HeaderValue,
     coding: &'static str,
     target: Uri,
-    kept: Kept,
-}
-
-impl<P: Platform> Source<Page, Failure> for Origin<P> {
-    fn tags(&self) -> Vec<Box<str>> {
-        self.kept.tags.clone()
-    }
-
-    fn discovers(&self) -> &'static [&'static str] {
-        self.kept.discovers()
-    }
-
-    async fn load(&self, _: Load) -> Result<Loaded<Page>, Failure> {
-        self.ask().await
-    }
+    pub(super) kept: Kept,
 }
 
 impl<P: Platform> Origin<P> {
-    async fn ask(&self) -> Result<Loaded<Page>, Failure> {
+    /// Its answer, as this edge goes by it.
+    pub(super) async fn ask(&self) -> Result<Loaded<Page>, Failure> {
+        let loaded = self.ask_as_of(self.known()).await?;
+        Ok(self.valid_when_asked(loaded))
+    }
+
+    /// What this node has heard of.
+    pub(super) fn known(&self) -> Option<AsOf> {
+        self.node.known(self.platform.now())
+    }
+
+    /// For an edge that hears nothing, what the origin vouches for was valid when it was asked for, which is
+    /// all that it goes by.
+    pub(super) fn valid_when_asked(&self, mut loaded: Loaded<Page>) -> Loaded<Page> {
+        if !self.hears && loaded.vintage != Vintage::Unknown {
+            loaded.vintage = Vintage::Present;
+        }
+        loaded
+    }
+
+    /// Its answer, in which all that is known must be.
+    pub(super) async fn ask_as_of(&self, known: Option<AsOf>) -> Result<Loaded<Page>, Failure> {
         let mut request = Request::new(P::Upload::default());
         *request.uri_mut() = self.target.clone();
         let headers = request.headers_mut();
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(self.coding));
         headers.insert(KEY, self.secret.clone());
         headers.insert(X_REQUEST_ID, self.id.clone());
-        // All that this node has heard of must be in the answer.
-        if let Some(known) = self.node.known(self.platform.now()) {
+        if let Some(known) = known {
             headers.insert(APPLIED, write_as_of(known));
         }
         self.introduction.tell(headers);
@@ -249,11 +273,7 @@ impl<P: Platform> Origin<P> {
                 return Err(Failure::Silent { timeout: false });
             }
         }
-        let (mut vintage, tags) = vintage(parts.status, &parts.headers);
-        if !self.hears && vintage != Vintage::Unknown {
-            // It was valid when it was asked for, which is all that this edge goes by.
-            vintage = Vintage::Present;
-        }
+        let (vintage, tags) = vintage(parts.status, &parts.headers);
         fields::end_to_end(&mut parts.headers);
         fields::strip_own(&mut parts.headers);
         let page = Page::new(parts.status, parts.headers, body.freeze());

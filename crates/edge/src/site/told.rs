@@ -7,7 +7,7 @@ use pitchey_cache::{Answer, From, State};
 use pitchey_http_cache::CACHE_STATUS;
 use pitchey_runtime::Monotonic;
 
-use super::page::Page;
+use super::page::{Page, Place};
 
 const X_CACHE_STATUS: HeaderName = HeaderName::from_static("x-cache-status");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -21,6 +21,16 @@ pub(super) fn bypass(headers: &mut HeaderMap, name: &str, changes: bool) {
 /// Where a kept answer came from.
 pub(super) fn kept(headers: &mut HeaderMap, name: &str, answer: &Answer<Page>, now: Monotonic) {
     let ttl = answer.entry.fresh_for(now).as_secs();
+    let place = answer.value().place;
+    let place = place.filter(|_| answer.from == From::Source);
+    if let Some(Place { tier, ttl, instead }) = place {
+        let (word, how) = match (instead, ttl) {
+            (true, _) => ("STALE", "hit; fwd=stale".to_owned()),
+            (false, 0..) => ("HIT", format!("hit; ttl={ttl}")),
+            (false, _) => ("STALE", format!("hit; ttl={ttl}")),
+        };
+        return tell(headers, word, &format!("{name}; {how}; detail={tier}"));
+    }
     let (word, how) = match (answer.state, answer.from) {
         (State::Fresh, From::Memory | From::Shared) => {
             ("HIT", format!("hit; ttl={ttl}; detail=memory"))

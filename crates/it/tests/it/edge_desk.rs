@@ -3,7 +3,7 @@
 use crate::cache_site::{Maker, PATIENCE, Site, Thing};
 use crate::client::{Answer, Client};
 use crate::edge_pitchey::{self, SECRET, versions};
-use crate::edge_shell::Shell;
+use crate::edge_shell::{Edge, Shell, on_both_shells};
 use crate::upstream::{Reply, Upstream};
 use anyhow::{Context as _, Result, ensure};
 use http::Method;
@@ -20,7 +20,13 @@ use tokio_postgres::NoTls;
 use uuid::Uuid;
 
 pub(crate) const DESK: &str = "what operators sign with in these tests";
-pub(crate) const DESK_SETTING: (&str, &str) = ("GATEWAY_DESK__SECRET", DESK);
+pub(crate) const DESK_SETTING: (&str, &str) = ("DESK__SECRET", DESK);
+
+on_both_shells! {
+    only_who_has_the_secret_is_answered_and_each_mistake_is_named,
+    in_front_of_any_site_keys_and_prefixes_are_forgotten,
+    what_was_warmed_is_there_and_each_path_says_what_came_of_it,
+}
 
 /// The `Authorization` of a request that is signed now.
 fn signed(method: &Method, target: &str, nonce: &str, body: &str) -> Result<String> {
@@ -50,16 +56,12 @@ async fn operate(client: &Client, target: &str, body: Option<Value>) -> Result<A
     client.send(method, target, &headers, body.as_ref()).await
 }
 
-async fn purge(client: &Client, what: Value) -> Result<Answer> {
+pub(crate) async fn purge(client: &Client, what: Value) -> Result<Answer> {
     operate(client, "/__edge/purge", Some(what)).await
 }
 
-pub(crate) fn before(upstream: &Upstream, settings: &[(&str, &str)]) -> Result<Gateway> {
-    let program = Gateway::program(&upstream.url());
-    let program = settings
-        .iter()
-        .fold(program, |program, (name, value)| program.env(name, value));
-    block_in_place(|| Gateway::start(&program))
+pub(crate) fn before(shell: Shell, upstream: &Upstream, settings: &[(&str, &str)]) -> Result<Edge> {
+    shell.start(&upstream.url(), settings)
 }
 
 /// An origin that counts, and what it says may be kept.
@@ -71,14 +73,13 @@ pub(crate) async fn counting() -> Result<Upstream> {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn only_who_has_the_secret_is_answered_and_each_mistake_is_named() -> Result<()> {
+async fn only_who_has_the_secret_is_answered_and_each_mistake_is_named(shell: Shell) -> Result<()> {
     let upstream = counting().await?;
-    let shut = before(&upstream, &[])?;
+    let shut = before(shell, &upstream, &[])?;
     let shut = Client::new(shut.address()).get("/__edge/status", &[]).await;
     assert_eq!(shut?.status, 404);
 
-    let gateway = before(&upstream, &[DESK_SETTING])?;
+    let gateway = before(shell, &upstream, &[DESK_SETTING])?;
     let client = Client::new(gateway.address());
     let purging = json!({"keys": ["/a"]});
     let text = purging.to_string();
@@ -176,10 +177,9 @@ async fn only_who_has_the_secret_is_answered_and_each_mistake_is_named() -> Resu
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn in_front_of_any_site_keys_and_prefixes_are_forgotten() -> Result<()> {
+async fn in_front_of_any_site_keys_and_prefixes_are_forgotten(shell: Shell) -> Result<()> {
     let upstream = counting().await?;
-    let gateway = before(&upstream, &[DESK_SETTING])?;
+    let gateway = before(shell, &upstream, &[DESK_SETTING])?;
     let client = Client::new(gateway.address());
     let all = ["/a", "/a?b=c", "/d/e", "/d/f", "/g"];
     let kept = async || {
@@ -219,8 +219,10 @@ async fn in_front_of_any_site_keys_and_prefixes_are_forgotten() -> Result<()> {
     Ok(())
 }
 
+/// At the gateway, where those who ask for the same wait for one answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_under_way_when_it_is_purged_is_not_stored() -> Result<()> {
+    let shell = Shell::Gateway;
     let gate = Arc::new(Semaphore::new(0));
     let held = gate.clone();
     let upstream = Upstream::start(move |seen| {
@@ -234,7 +236,7 @@ async fn what_is_under_way_when_it_is_purged_is_not_stored() -> Result<()> {
         }
     })
     .await?;
-    let gateway = before(&upstream, &[DESK_SETTING])?;
+    let gateway = before(shell, &upstream, &[DESK_SETTING])?;
     let client = Client::new(gateway.address());
     let text = |answer: Answer| String::from_utf8_lossy(&answer.body).into_owned();
     let whats = [
@@ -269,8 +271,7 @@ async fn what_is_under_way_when_it_is_purged_is_not_stored() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_warmed_is_there_and_each_path_says_what_came_of_it() -> Result<()> {
+async fn what_was_warmed_is_there_and_each_path_says_what_came_of_it(shell: Shell) -> Result<()> {
     let upstream = Upstream::start(|seen| async move {
         if seen.target == "/hangs" {
             std::future::pending::<()>().await;
@@ -281,8 +282,8 @@ async fn what_was_warmed_is_there_and_each_path_says_what_came_of_it() -> Result
         reply.with("vary", "accept-encoding")
     })
     .await?;
-    let patience = ("GATEWAY_ORIGIN__RESPONSE_TIMEOUT_MS", "500");
-    let gateway = before(&upstream, &[DESK_SETTING, patience])?;
+    let patience = ("ORIGIN__RESPONSE_TIMEOUT_MS", "500");
+    let gateway = before(shell, &upstream, &[DESK_SETTING, patience])?;
     let client = Client::new(gateway.address());
     let paths: Vec<String> = (0..20).map(|n| format!("/{n}")).collect();
     let all: Vec<&str> = paths

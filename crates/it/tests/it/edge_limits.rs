@@ -1,23 +1,28 @@
 //! How much one client may have of an edge: requests by class of route, and live connections.
 
 use crate::client::Client;
+use crate::edge_pitchey::SECRET;
+use crate::edge_shell::{Edge, Shell, on_both_shells};
 use crate::hub::client::Socket;
 use crate::upstream::{Reply, Upstream};
 use anyhow::{Context as _, Result, ensure};
 use http::Method;
-use pitchey_testkit::{Gateway, Hub, Program};
+use pitchey_testkit::{Gateway, Hub, Program, Worker};
 use std::future::ready;
 use std::net::SocketAddr;
+use std::path::Path;
 use tokio::task::block_in_place;
+
+on_both_shells! {
+    who_asks_too_often_is_told_when_to_come_back_and_others_are_not,
+    the_word_of_a_client_on_its_address_counts_for_nothing_and_limits_can_be_off,
+}
 
 /// Pitchey's edge before an origin that only counts. There is no Redis: limits need none.
 pub(crate) fn program(upstream: &Upstream, settings: &[(&str, &str)]) -> Program {
     let program = Gateway::program(&upstream.url())
         .args(["--pitchey"])
-        .env(
-            "GATEWAY_PITCHEY__SECRET",
-            "what edges show to origins in these tests",
-        )
+        .env("GATEWAY_PITCHEY__SECRET", SECRET)
         .env("GATEWAY_PITCHEY__REDIS_URL", "redis://127.0.0.1:1/0");
     settings
         .iter()
@@ -32,18 +37,50 @@ async fn upstream() -> Result<Upstream> {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn who_asks_too_often_is_told_when_to_come_back_and_others_are_not() -> Result<()> {
+/// Pitchey's edge before an origin that only counts, which believes clients on their addresses; and where they
+/// say them.
+fn believing(
+    shell: Shell,
+    upstream: &Upstream,
+    settings: &[(&str, &str)],
+) -> Result<(Edge, &'static str)> {
+    let prefixed = |program: Program, prefix: &str| {
+        settings.iter().fold(program, |program, (name, value)| {
+            program.env(&format!("{prefix}{name}"), value)
+        })
+    };
+    match shell {
+        Shell::Gateway => {
+            let trusted = ("GATEWAY_HTTP__TRUSTED_PROXIES", "[\"127.0.0.1\"]");
+            let program = prefixed(program(upstream, &[trusted]), "GATEWAY_");
+            let gateway = block_in_place(|| Gateway::start(&program))?;
+            Ok((Edge::Gateway(gateway), "x-forwarded-for"))
+        }
+        Shell::Worker => {
+            let config = Path::new(env!("CARGO_MANIFEST_DIR"));
+            let config = config.join("../../deploy/edge/tests/addresses.capnp");
+            let program = Worker::with_config(&config)?
+                .env("WORKER_ORIGIN__URL", upstream.url())
+                .env("WORKER_PITCHEY__SECRET", SECRET);
+            let program = prefixed(program, "WORKER_");
+            let worker = block_in_place(|| Worker::start(&program))?;
+            Ok((Edge::Worker(worker), "cf-connecting-ip"))
+        }
+    }
+}
+
+async fn who_asks_too_often_is_told_when_to_come_back_and_others_are_not(
+    shell: Shell,
+) -> Result<()> {
     let upstream = upstream().await?;
     let settings = [
-        ("GATEWAY_LIMITS__WRITE", "3 then 1/h"),
-        ("GATEWAY_LIMITS__AUTH", "1 then 1/h"),
-        ("GATEWAY_HTTP__TRUSTED_PROXIES", "[\"127.0.0.1\"]"),
+        ("LIMITS__WRITE", "3 then 1/h"),
+        ("LIMITS__AUTH", "1 then 1/h"),
     ];
-    let gateway = block_in_place(|| Gateway::start(&program(&upstream, &settings)))?;
-    let client = Client::new(gateway.address());
+    let (edge, address) = believing(shell, &upstream, &settings)?;
+    let client = Client::new(edge.address());
     let ask = async |target: &str, from: &str| {
-        let headers = [("x-forwarded-for", from)];
+        let headers = [(address, from)];
         let method = Method::POST;
         client.send(method, target, &headers, None).await
     };
@@ -88,22 +125,25 @@ async fn who_asks_too_often_is_told_when_to_come_back_and_others_are_not() -> Re
         .expect(200)?;
     let login = ask("/api/auth/%6cogin", "2001:db8:1:2::1").await?;
     assert_eq!(login.status, 429);
-    let headers = [("x-forwarded-for", "2001:db8:1:2::1")];
+    let headers = [(address, "2001:db8:1:2::1")];
     client.get("/api/me", &headers).await?.expect(200)?;
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_word_of_a_client_on_its_address_counts_for_nothing_and_limits_can_be_off() -> Result<()>
-{
+async fn the_word_of_a_client_on_its_address_counts_for_nothing_and_limits_can_be_off(
+    shell: Shell,
+) -> Result<()> {
     let upstream = upstream().await?;
     for (clients, last) in [("100", 429), ("0", 200)] {
         let settings = [
-            ("GATEWAY_LIMITS__WRITE", "1 then 1/h"),
-            ("GATEWAY_LIMITS__CLIENTS", clients),
+            ("PITCHEY__ENABLED", "true"),
+            ("PITCHEY__SECRET", SECRET),
+            ("PITCHEY__REDIS_URL", "redis://127.0.0.1:1/0"),
+            ("LIMITS__WRITE", "1 then 1/h"),
+            ("LIMITS__CLIENTS", clients),
         ];
-        let gateway = block_in_place(|| Gateway::start(&program(&upstream, &settings)))?;
-        let client = Client::new(gateway.address());
+        let edge = shell.start(&upstream.url(), &settings)?;
+        let client = Client::new(edge.address());
         let mut statuses = Vec::new();
         for from in ["192.0.2.1", "192.0.2.2"] {
             let headers = [("x-forwarded-for", from)];

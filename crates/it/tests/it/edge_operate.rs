@@ -1,35 +1,39 @@
-//! `pitchey edge`, from a shell, at a real gateway.
+//! `pitchey edge`, from a shell, at a real edge.
 
 use crate::client::Client;
 use crate::edge_desk::{DESK, DESK_SETTING, before, counting};
+use crate::edge_shell::{Edge, Shell, on_both_shells};
 use anyhow::{Result, ensure};
+use pitchey_testkit::Program;
 use pitchey_testkit::native::Output;
-use pitchey_testkit::{Gateway, Program};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::task::block_in_place;
 
-/// `pitchey edge`, at this gateway, by this secret.
-fn run(gateway: &Gateway, secret: &str, arguments: &[&str]) -> Result<Output> {
-    let edge = format!("http://{}", gateway.address());
+on_both_shells! {
+    operators_see_and_steer_an_edge,
+}
+
+/// `pitchey edge`, at this edge, by this secret.
+fn run(edge: &Edge, secret: &str, arguments: &[&str]) -> Result<Output> {
+    let url = format!("http://{}", edge.address());
     let program = Program::pitchey()
         .args([&["edge"], arguments].concat())
-        .env("PITCHEY_EDGE", edge)
+        .env("PITCHEY_EDGE", url)
         .env("GATEWAY_DESK__SECRET", secret);
     block_in_place(|| program.run(Duration::from_mins(1)))
 }
 
 /// The JSON that it prints.
-fn asked(gateway: &Gateway, arguments: &[&str]) -> Result<Value> {
-    let output = run(gateway, DESK, &[arguments, &["--json"]].concat())?;
+fn asked(edge: &Edge, arguments: &[&str]) -> Result<Value> {
+    let output = run(edge, DESK, &[arguments, &["--json"]].concat())?;
     ensure!(output.status.code() == Some(0), "{output:?}");
     Ok(serde_json::from_str(&output.stdout)?)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn operators_see_and_steer_an_edge() -> Result<()> {
+async fn operators_see_and_steer_an_edge(shell: Shell) -> Result<()> {
     let upstream = counting().await?;
-    let gateway = before(&upstream, &[DESK_SETTING])?;
+    let gateway = before(shell, &upstream, &[DESK_SETTING])?;
     let client = Client::new(gateway.address());
 
     let warmed = run(&gateway, DESK, &["warm", "/a", "/b"])?;
@@ -65,7 +69,7 @@ async fn operators_see_and_steer_an_edge() -> Result<()> {
     assert!(other.stderr.contains("refuses (401)"), "{other:?}");
     let short = run(&gateway, "short", &["status"])?;
     assert!(short.stderr.contains("fewer than 32 bytes"), "{short:?}");
-    let shut = before(&upstream, &[])?;
+    let shut = before(shell, &upstream, &[])?;
     let shut = run(&shut, DESK, &["status"])?;
     assert!(shut.stderr.contains("no such door"), "{shut:?}");
     Ok(())

@@ -26,6 +26,7 @@ mod edge_operate;
 mod edge_pitchey;
 mod edge_proxy;
 mod edge_shell;
+mod edge_tiers;
 mod edge_tls;
 mod edge_unheard;
 mod hub;

@@ -3,6 +3,7 @@
 mod faults;
 mod follower;
 mod rate_limit;
+mod rest;
 
 use std::future::Future;
 use std::time::Duration;

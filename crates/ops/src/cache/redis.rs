@@ -131,7 +131,7 @@ pub(crate) async fn status(
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitCode> {
     let (redis, _tasks) = connect(&options.place).await?;
-    let seen = redis.overview(options.thousands).await?;
+    let seen = redis.transport().overview(options.thousands).await?;
     let value = json!({
         "epoch": seen.epoch.map(|epoch| epoch.to_string()),
         "seq": seen.seq,

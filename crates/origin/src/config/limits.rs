@@ -1,7 +1,7 @@
 //! The `limits` section.
 
 use pitchey_api::LimitSettings;
-use pitchey_process::limit::{Limit, Unit};
+use pitchey_resilience::limit::{Limit, Unit};
 use serde::{Deserialize, Serialize};
 
 /// How often each class of routes may be asked by one client. Each is `"off"`, or a burst and the

@@ -1,5 +1,7 @@
 //! Fills, and what they are refused for.
 
+use std::time::Duration;
+
 use super::super::{Filled, Shared as _, Strength, Wish};
 use super::given::{fill_of, given, leased, load, lookup, names, ours, seen, text};
 use super::{Harness, Result};
@@ -229,5 +231,46 @@ pub async fn many_are_filled_in_the_order_of_the_fills(harness: impl Harness) ->
 /// Not an error.
 pub async fn no_fills_fill_nothing(harness: impl Harness) -> Result {
     assert_eq!(harness.shared().fill_many(Vec::new()).await?, []);
+    Ok(())
+}
+
+/// What comes from another node's cache is no younger here than it is there.
+pub async fn a_fill_may_be_older_than_its_lease(harness: impl Harness) -> Result {
+    let shared = harness.shared();
+    given(shared, "other", "text", &["t"]).await?;
+    let old = leased(shared, "k", &["t"]).await?;
+    let position = Position::default();
+    shared.release("k", old.token).await?;
+    shared
+        .invalidate(&names(&["u"]), Strength::Hard, position)
+        .await?;
+    let lease = leased(shared, "k", &["t"]).await?;
+    let mut fill = fill_of("k", lease, "text", &["t"]);
+    fill.entry.as_of = old.as_of;
+    fill.entry.age = Duration::from_secs(100);
+    assert_eq!(shared.fill(fill).await?, Filled::Stored);
+    let stored = seen(shared, "k").await?;
+    let stored = stored.map(|stored| (stored.as_of, stored.age >= Duration::from_secs(100)));
+    assert_eq!(stored, Some((old.as_of, true)));
+    Ok(())
+}
+
+/// The lease has seen the invalidation, and what another node's cache gave has not.
+pub async fn a_fill_that_has_seen_less_than_its_lease_is_refused(harness: impl Harness) -> Result {
+    let shared = harness.shared();
+    for raised in ["t", "u"] {
+        given(shared, "other", "text", &["t", "u"]).await?;
+        let old = leased(shared, "k", &["t", "u"]).await?;
+        let position = Position::default();
+        shared.release("k", old.token).await?;
+        shared
+            .invalidate(&names(&[raised]), Strength::Hard, position)
+            .await?;
+        let lease = leased(shared, "k", &["t", "u"]).await?;
+        let mut fill = fill_of("k", lease, "old", &["t", "u"]);
+        fill.entry.as_of = old.as_of;
+        assert_eq!(shared.fill(fill).await?, Filled::Raised);
+        assert_eq!(seen(shared, "k").await?, None);
+    }
     Ok(())
 }

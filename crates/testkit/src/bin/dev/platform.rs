@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use pitchey_testkit::guard::Guard;
 use pitchey_testkit::native::{http_status, origin_environment};
 use pitchey_testkit::process::Process;
-use pitchey_testkit::{OwnedPostgres, OwnedRedis, Worker, net, wait};
+use pitchey_testkit::{KvServer, OwnedPostgres, OwnedRedis, RestRedis, Worker, net, wait};
 use rustix::process::Signal;
 
 use crate::data;
@@ -62,6 +62,13 @@ enum Server {
     Postgres(OwnedPostgres),
     Redis(OwnedRedis),
     Program(Process),
+    /// What the worker has for Redis over HTTP, and for KV: parts of this process.
+    Rest {
+        _runs: RestRedis,
+    },
+    Kv {
+        _runs: KvServer,
+    },
     /// Given by the environment: somebody else's process.
     Elsewhere(&'static str),
 }
@@ -72,7 +79,7 @@ impl Member {
             Server::Postgres(server) => server.process_mut(),
             Server::Redis(server) => server.process_mut(),
             Server::Program(process) => Some(process),
-            Server::Elsewhere(_) => None,
+            Server::Rest { .. } | Server::Kv { .. } | Server::Elsewhere(_) => None,
         }
     }
 
@@ -81,7 +88,7 @@ impl Member {
             Server::Postgres(server) => server.pid(),
             Server::Redis(server) => server.pid(),
             Server::Program(process) => Some(process.pid()),
-            Server::Elsewhere(_) => None,
+            Server::Rest { .. } | Server::Kv { .. } | Server::Elsewhere(_) => None,
         }
     }
 }
@@ -171,7 +178,7 @@ impl<'a> Platform<'a> {
         let hub = self.start_hub(&redis_url, &secrets, front)?;
         match options.edge {
             Edge::Gateway => self.start_gateway((&origin, &hub), &redis_url, &secrets, front),
-            Edge::Workerd => self.start_worker(&origin, &secrets, front),
+            Edge::Workerd => self.start_worker(&origin, &redis_url, &secrets, front),
         }
     }
 
@@ -267,9 +274,22 @@ impl<'a> Platform<'a> {
         Ok(())
     }
 
-    /// The edge on Workers, in front of the origin, with rooms of its own.
-    fn start_worker(&mut self, origin: &str, secrets: &Secrets, listen: SocketAddr) -> Result<()> {
+    /// The edge on Workers, in front of the origin, with rooms of its own, and with what it has there for Redis
+    /// and KV.
+    fn start_worker(
+        &mut self,
+        origin: &str,
+        redis_url: &str,
+        secrets: &Secrets,
+        listen: SocketAddr,
+    ) -> Result<()> {
         self.interrupts.check()?;
+        let rest = RestRedis::start(redis_url)?;
+        let (rest_url, token) = (rest.url(), rest.token().to_owned());
+        self.add("redis-rest", &rest_url, Server::Rest { _runs: rest })?;
+        let kv = KvServer::start()?;
+        let pages = kv.address();
+        self.add("kv", &format!("http://{pages}"), Server::Kv { _runs: kv })?;
         let [workerd, arguments @ ..] = Worker::command_line()
             .context("the edge on workerd is built by `cargo xtask dev --edge workerd`")?;
         let rooms = self.directory.join("rooms");
@@ -285,7 +305,11 @@ impl<'a> Platform<'a> {
                 "WORKER_REALTIME__ALLOWED_ORIGINS",
                 format!("[\"http://{listen}\"]"),
             )
+            .arg(format!("--external-addr=pages={pages}"))
             .env("WORKER_ORIGIN__URL", origin)
+            .env("WORKER_REDIS__REST_URL", &rest_url)
+            .env("WORKER_REDIS__REST_TOKEN", &token)
+            .env("WORKER_KV__ENABLED", "true")
             .env("WORKER_PITCHEY__SECRET", &secrets.edge)
             .process_group(0);
         self.start_program("workerd", command, (listen, "/api/health/ready"))?;

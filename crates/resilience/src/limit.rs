@@ -5,8 +5,9 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
-use pitchey_resilience::Quota;
 use serde::{Deserialize, Serialize};
+
+use crate::rate_limit::Quota;
 
 /// A limit: `"off"`, or a burst and the rate at which it comes back: `"60 then 2/s"`, `"10 then 10/min"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
