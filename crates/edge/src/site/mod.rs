@@ -6,6 +6,7 @@
 //! table says otherwise.
 
 mod desk;
+mod near;
 mod page;
 mod path;
 mod read;
@@ -32,7 +33,9 @@ use crate::body::Body;
 use crate::fields::{self, Client, Introduction};
 use crate::platform::{FetchError, Platform};
 use crate::proxy::refusal;
+use crate::regions::{Place, Regions};
 
+use near::Near;
 pub use page::{Failure, Page};
 
 /// The path in the spelling that it is classified by; `None` if it could be read in two ways.
@@ -92,6 +95,8 @@ struct Inner<P: Platform, M, S> {
     settings: SiteSettings,
     /// Whether it hears what is invalidated.
     hears: bool,
+    /// Databases near readers, if there are any.
+    regions: Option<Arc<Regions>>,
 }
 
 impl<P: Platform, M, S> Clone for Site<P, M, S> {
@@ -138,8 +143,23 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
                 plain: SharedCache::new(Options::default()),
                 settings,
                 hears,
+                regions: None,
             }),
         }
+    }
+
+    /// The same, with databases near readers. To be called before there are clones.
+    #[must_use]
+    pub fn with_regions(mut self, regions: Regions) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.regions = Some(Arc::new(regions));
+        }
+        self
+    }
+
+    /// The databases near readers, if there are any.
+    pub fn regions(&self) -> Option<&Arc<Regions>> {
+        self.inner.regions.as_ref()
     }
 
     /// Entries in memory and their bytes, about.
@@ -158,6 +178,10 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
         let began = inner.platform.now();
         let (mut parts, upload) = request.into_parts();
         let id = inner.id_of(&parts.headers, client);
+        // Only one that is trusted may say where it is asked from.
+        let from = (inner.regions.is_some() && client.trusted)
+            .then(|| Place::told(&parts.headers))
+            .flatten();
         let chain = fields::strip(&mut parts.headers);
         let whole = parts.uri.path_and_query().map_or("", PathAndQuery::as_str);
         let path = match path::normal(parts.uri.path()) {
@@ -186,8 +210,9 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
                     return inner.end(response, &id, began);
                 }
                 Ok(Some(kept)) => {
+                    let near = Near::of(inner.regions.as_ref(), from, &parts.headers);
                     let response = inner
-                        .read(&parts.method, &parts.headers, kept, introduction, &id)
+                        .read(&parts.method, &parts.headers, kept, introduction, near, &id)
                         .await;
                     return inner.end(response, &id, began);
                 }

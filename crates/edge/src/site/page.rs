@@ -1,5 +1,8 @@
 //! What is kept of an answer of the origin.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
@@ -14,6 +17,19 @@ pub struct Page {
     pub(super) body: Bytes,
     /// What the caches on the way here said of this exchange: for those alone who waited for it.
     pub(super) passed: Option<HeaderValue>,
+    /// How it came here, for the same.
+    pub(super) exchange: Exchange,
+}
+
+/// How a page came here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Exchange {
+    /// From whom, where it could have been another.
+    pub(super) from: Option<Arc<str>>,
+    /// Whether a database was asked from here, and not the origin.
+    pub(super) database: bool,
+    /// How long that took.
+    pub(super) took: Option<Duration>,
 }
 
 /// Why there is no page.
@@ -60,6 +76,7 @@ impl Page {
             headers,
             body,
             passed,
+            exchange: Exchange::default(),
         }
     }
 
@@ -150,6 +167,7 @@ impl Value for Page {
             headers,
             body: bytes,
             passed: None,
+            exchange: Exchange::default(),
         })
     }
 

@@ -15,6 +15,7 @@ use pitchey_api::edge::{
 };
 use pitchey_cache::{GetError, Kind, Load, Loaded, Memory, Node, Policy, Shared, Source, Vintage};
 
+use super::near::Near;
 use super::page::{Failure, Page};
 use super::{Inner, X_REQUEST_ID, has_changed_something, policy, told};
 use crate::body::Body;
@@ -63,6 +64,7 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
         asked: &HeaderMap,
         kept: Kept,
         introduction: Introduction,
+        near: Option<Near>,
         id: &HeaderValue,
     ) -> Response<Body<P>> {
         let coding = coding(asked);
@@ -94,8 +96,11 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
                     coding,
                     target,
                     kept,
+                    near,
                 };
-                if asks_anew {
+                // What another's load has seen need not be what this one has changed.
+                let sees_own = source.near.as_ref().is_some_and(Near::demands);
+                if asks_anew || sees_own {
                     return self.ask_anew(method, asked, source).await;
                 }
                 let asks_for_itself = source.clone();
@@ -142,18 +147,18 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
         source: Origin<P>,
     ) -> Response<Body<P>> {
         let name = &self.settings.name;
-        let page = match Box::pin(source.ask()).await {
+        let page = match Box::pin(source.give()).await {
             Ok(loaded) => loaded.value,
             Err(Failure::Answered { page, .. }) => *page,
             Err(failure) => {
                 let mut response = unanswered(&GetError::Load(failure));
-                told::asked_anew(response.headers_mut(), name);
+                told::unasked(response.headers_mut(), name);
                 return response;
             }
         };
         let tell = |headers: &mut HeaderMap| {
             told::passed(headers, &page);
-            told::asked_anew(headers, name);
+            told::asked_anew(headers, name, &page);
         };
         sent(page.answer(method, asked), tell)
     }
@@ -190,17 +195,19 @@ fn unanswered<P: Platform>(error: &GetError<Failure>) -> Response<Body<P>> {
 
 /// The origin, as the source of one page.
 #[derive(Clone)]
-struct Origin<P> {
-    platform: P,
-    node: Arc<Node>,
+pub(super) struct Origin<P> {
+    pub(super) platform: P,
+    pub(super) node: Arc<Node>,
     hears: bool,
     secret: HeaderValue,
-    largest_body: u64,
+    pub(super) largest_body: u64,
     introduction: Introduction,
-    id: HeaderValue,
-    coding: &'static str,
-    target: Uri,
+    pub(super) id: HeaderValue,
+    pub(super) coding: &'static str,
+    pub(super) target: Uri,
     kept: Kept,
+    /// The databases that are asked before it.
+    pub(super) near: Option<Near>,
 }
 
 impl<P: Platform> Source<Page, Failure> for Origin<P> {
@@ -213,12 +220,13 @@ impl<P: Platform> Source<Page, Failure> for Origin<P> {
     }
 
     async fn load(&self, _: Load) -> Result<Loaded<Page>, Failure> {
-        self.ask().await
+        Box::pin(self.give()).await
     }
 }
 
 impl<P: Platform> Origin<P> {
-    async fn ask(&self) -> Result<Loaded<Page>, Failure> {
+    pub(super) async fn ask(&self) -> Result<Loaded<Page>, Failure> {
+        let began = self.platform.now();
         let mut request = Request::new(P::Upload::default());
         *request.uri_mut() = self.target.clone();
         let headers = request.headers_mut();
@@ -249,7 +257,8 @@ impl<P: Platform> Origin<P> {
         }
         fields::end_to_end(&mut parts.headers);
         fields::strip_own(&mut parts.headers);
-        let page = Page::new(parts.status, parts.headers, body.freeze());
+        let mut page = Page::new(parts.status, parts.headers, body.freeze());
+        page.exchange.took = Some(self.platform.now().since(began));
         if parts.status.is_server_error() || parts.status == StatusCode::TOO_MANY_REQUESTS {
             let to = self.id.clone();
             let page = Box::new(page);
