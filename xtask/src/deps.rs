@@ -18,7 +18,10 @@ const RESERVED: [(&str, &[&str]); 6] = [
     ("redis", &["tiers", "testkit", "it"]),
     ("sqlx", &["store-pg"]),
     ("testcontainers", &["testkit"]),
-    ("tokio-postgres", &["worker", "testkit", "it"]),
+    (
+        "tokio-postgres",
+        &["regional", "gateway", "worker", "testkit", "it"],
+    ),
     ("worker", &["worker"]),
 ];
 

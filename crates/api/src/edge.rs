@@ -25,7 +25,7 @@ use axum::response::Response;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use pitchey_cache::{Answer, AsOf, Epoch, Seq, State as Freshness};
-use pitchey_model::{PitchId, Username};
+use pitchey_model::{PitchId, Username, WalPosition};
 use pitchey_resilience::{Quota, Verdict};
 use pitchey_runtime::Clock;
 use sha2::Sha256;
@@ -67,6 +67,11 @@ pub fn read_as_of(headers: &HeaderMap, name: &HeaderName) -> Option<AsOf> {
         epoch: Epoch(u64::from_str_radix(epoch, 16).ok()?),
         seq: Seq(seq.parse().ok()?),
     })
+}
+
+/// Which position of the database's log a client wants its reads to have seen, if it says so.
+pub fn read_position(headers: &HeaderMap) -> Option<WalPosition> {
+    crate::position::of(headers)
 }
 
 /// Reads the tags of an answer.

@@ -38,6 +38,7 @@ pub mod problem;
 mod problems;
 mod protect;
 mod realtime;
+mod regional;
 mod represent;
 mod routes;
 mod saved;
@@ -59,6 +60,7 @@ pub use limits::Class as RouteClass;
 pub use memory_reads::MemoryReads;
 pub use priority::priority_of;
 pub use problem::{Problem, RequestId};
+pub use regional::{RegionalAnswer, RegionalReads};
 pub use routes::{full_router, openapi, public_reads, router};
 pub use site::{ClientAddress, LimitSettings, Site, SiteSettings};
 

@@ -45,7 +45,7 @@ impl<S: Store> FromRequestParts<ApiState<S>> for Reading<S> {
 }
 
 /// The position that a request came with: the greatest of several, and whatever is none is ignored.
-fn of(headers: &HeaderMap) -> Option<WalPosition> {
+pub(crate) fn of(headers: &HeaderMap) -> Option<WalPosition> {
     headers
         .get_all(header::COOKIE)
         .iter()

@@ -236,6 +236,19 @@ impl Node {
         })
     }
 
+    /// What was heard, for a load from a copy of the source: the newest announcement that was applied, and how
+    /// far a copy must have come that shows all of them. `None` while the node hears nothing, or knows of an
+    /// invalidation whose announcement it has not heard: then it cannot tell how far.
+    pub fn heard(&self, now: Monotonic) -> Option<(AsOf, Position)> {
+        let state = *self.read();
+        let heard_all = self.asks_shared(&state, now) && state.issued <= state.applied;
+        let as_of = AsOf {
+            epoch: state.epoch,
+            seq: state.applied,
+        };
+        heard_all.then_some((as_of, state.position))
+    }
+
     /// Somebody knows of an invalidation: until it has been applied here, nothing older is served from
     /// memory. `false` if this node cannot tell what is older: it hears nothing, or of other numbers.
     pub fn heard_of(&self, as_of: AsOf) -> bool {

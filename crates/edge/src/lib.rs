@@ -5,7 +5,7 @@
 //!
 //! [`Proxy`] is a caching reverse proxy for any site, by the rules of HTTP alone. [`Site`] is the edge of
 //! Pitchey, which has its table of routes and hears what is invalidated. [`desk`] is what operators ask of
-//! either.
+//! either, [`regions`] what databases near readers answer.
 
 mod assets;
 mod body;
@@ -19,6 +19,7 @@ mod platform;
 mod proxy;
 mod purges;
 mod receive;
+pub mod regions;
 mod site;
 mod slot;
 mod tee;

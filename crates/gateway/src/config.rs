@@ -20,6 +20,10 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::cli::Cli;
 
+mod regions;
+
+pub use regions::{RegionConfig, RegionalConfig};
+
 /// What names of variables begin with.
 const PREFIX: &str = "GATEWAY_";
 
@@ -43,6 +47,10 @@ pub struct Config {
     pub hub: HubConfig,
     /// What operators may do.
     pub desk: DeskConfig,
+    /// Databases near readers, for the edge of Pitchey; the primary first.
+    pub regions: Vec<RegionConfig>,
+    /// How they are asked.
+    pub regional: RegionalConfig,
     /// How often a client may ask, for the edge of Pitchey.
     pub limits: LimitsConfig,
     /// Who is asked how they are, by the edge of Pitchey.
@@ -560,6 +568,9 @@ impl Config {
         self.desk.validate(&mut problems);
         self.health.validate(&mut problems);
         self.headers.validate(&mut problems);
+        RegionConfig::validate(&self.regions, self.pitchey.enabled, &mut problems);
+        self.regional
+            .validate(!self.regions.is_empty(), &mut problems);
         let is_pitchey = self.pitchey.enabled;
         self.hub.validate(&self.http, is_pitchey, &mut problems);
         let mut range = |name: &str, value: u64, least: u64, most: u64| {
@@ -700,6 +711,19 @@ mod tests {
         config.http.trusted_proxies = vec!["somewhere".to_owned()];
         config.store.memory_mib = 0;
         config.desk.secret = "too short".into();
+        let region = |name: &str, latitude, url: &str| RegionConfig {
+            name: name.to_owned(),
+            latitude,
+            longitude: 8.6,
+            url: url.into(),
+        };
+        config.regions = vec![
+            region("eu", 50.0, "postgres://me:secret@near/pitchey"),
+            region("eu", 91.0, "mysql://me:secret@near/pitchey"),
+            region("origin", f64::NAN, "postgres://me:secret@:port:/x"),
+        ];
+        config.regional.latitude = Some(50.0);
+        config.regional.max_connections = 0;
         insta::assert_snapshot!(config.validate().join("\n"));
         for url in [
             "ftp://x",

@@ -109,7 +109,7 @@ impl Durations {
 /// What the cache did, in a word, by what it says of it (RFC 9211).
 fn cache_said(headers: &HeaderMap) -> &'static str {
     // The last member is ours.
-    let lines = headers.get_all(CACHE_STATUS).iter();
+    let mut lines = headers.get_all(CACHE_STATUS).iter();
     let line = lines.next_back().and_then(|line| line.to_str().ok());
     let Some(ours) = line.and_then(|list| list.rsplit(',').next()) else {
         return "none";

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, ms};
 use crate::native::{Native, connector};
 use crate::pitchey::NativeSite;
+use crate::regions::Regional;
 
 /// Where it is asked for.
 const PATH: &str = "/api/health";
@@ -46,6 +47,7 @@ pub(crate) struct Health(Arc<Parts>);
 
 struct Parts {
     site: NativeSite,
+    regional: Option<Regional>,
     targets: Vec<Target>,
     client: Asker,
     interval: Duration,
@@ -88,6 +90,7 @@ impl Health {
     pub(crate) fn new(
         config: &Config,
         site: NativeSite,
+        regional: Option<Regional>,
         runtime: SystemRuntime,
     ) -> anyhow::Result<Self> {
         let health = &config.health;
@@ -119,6 +122,7 @@ impl Health {
             .build(connector(ms(health.timeout_ms))?);
         Ok(Self(Arc::new(Parts {
             site,
+            regional,
             targets: targets.collect::<anyhow::Result<_>>()?,
             client,
             interval: ms(health.interval_ms),
@@ -252,12 +256,17 @@ impl Parts {
         };
         is_well &= redis.status == "ok";
         parts.insert("redis".to_owned(), json!(redis));
-        let answer = json!({
+        let regions = self.regional.as_ref().map(Regional::told);
+        is_well &= regions.as_ref().is_none_or(|(are_well, _)| *are_well);
+        let mut answer = json!({
             "status": if is_well { "ok" } else { "degraded" },
             "version": env!("CARGO_PKG_VERSION"),
             "database": database,
             "parts": parts,
         });
+        if let Some((_, regions)) = regions {
+            answer["regions"] = regions;
+        }
         (is_well, answer.to_string().into())
     }
 }
@@ -266,7 +275,7 @@ fn trim(url: &str) -> &str {
     url.trim_end_matches('/')
 }
 
-fn rfc3339(time: OffsetDateTime) -> Option<String> {
+pub(crate) fn rfc3339(time: OffsetDateTime) -> Option<String> {
     let time = time.replace_nanosecond(0).unwrap_or(time);
     time.format(&Rfc3339).ok()
 }

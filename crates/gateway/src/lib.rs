@@ -15,6 +15,7 @@ pub mod native;
 mod own;
 mod paced;
 pub mod pitchey;
+pub mod regions;
 pub mod serve;
 pub mod server;
 mod shares;

@@ -25,6 +25,7 @@ use crate::native::Native;
 use crate::own::{OWN, Own};
 use crate::paced::Paced;
 use crate::pitchey::{self, NativeSite};
+use crate::regions::Regional;
 use crate::server::{self, Answers, Peer};
 use crate::tls::Tls;
 
@@ -44,9 +45,15 @@ pub async fn serve(
     let trusted = config.http.trusted().map_err(anyhow::Error::msg)?;
     let platform = Native::new(&config, runtime)?;
     let mut beside = JoinSet::new();
+    let mut regional = None;
     let mode = if config.pitchey.enabled {
-        let (site, hearing) = pitchey::site(&config, &platform, runtime)?;
+        let (mut site, hearing) = pitchey::site(&config, &platform, runtime)?;
         beside.spawn(hearing.run(stop.clone()));
+        if let Some((regions, asking)) = Regional::new(&config, runtime)? {
+            site = site.with_regions(regions);
+            beside.spawn(asking.clone().run(stop.clone()));
+            regional = Some(asking);
+        }
         Mode::Pitchey(site)
     } else {
         let settings = proxy_settings(&config, origin, runtime);
@@ -62,7 +69,7 @@ pub async fn serve(
         }
     };
     let health = match &mode {
-        Mode::Pitchey(site) => Some(Health::new(&config, site.clone(), runtime)?),
+        Mode::Pitchey(site) => Some(Health::new(&config, site.clone(), regional, runtime)?),
         Mode::Proxy(_) => None,
     };
     if let Some(health) = health.clone() {

@@ -102,6 +102,9 @@ pub struct PoolConfig {
     /// How long a read that demands its own writes waits for a replica to say whether it has them, before it
     /// turns to the primary.
     pub replica_ask_timeout_ms: u64,
+    /// Whether changes are announced with their positions although there are no replicas here: edges may read
+    /// replicas of their own.
+    pub announce_positions: bool,
     /// How the server's certificate is checked.
     pub tls: TlsMode,
     /// The only authority to trust, as a PEM file; the system's if absent.
@@ -124,6 +127,7 @@ impl Default for PoolConfig {
             slow_statement_ms: 250,
             replica_max_lag_ms: 2_000,
             replica_ask_timeout_ms: 20,
+            announce_positions: false,
             tls: TlsMode::Prefer,
             tls_ca_file: None,
         }

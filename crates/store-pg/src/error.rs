@@ -1,17 +1,11 @@
 //! What an error of sqlx means to a caller.
 
 use crate::breaker::as_open;
+pub(crate) use pitchey_reads::corrupt;
+use pitchey_reads::of_code;
 use pitchey_resilience::Rejected;
-use pitchey_store::{BoxError, StoreError};
+use pitchey_store::StoreError;
 use sqlx::postgres::PgDatabaseError;
-
-/// A row that is not what the schema promises.
-#[derive(Debug, thiserror::Error)]
-#[error("column {column} holds {value:?}")]
-pub(crate) struct Corrupt {
-    pub(crate) column: &'static str,
-    pub(crate) value: String,
-}
 
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]
@@ -48,19 +42,11 @@ pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => StoreError::Unavailable(error.into()),
         sqlx::Error::Database(database) => match database.try_downcast_ref::<PgDatabaseError>() {
-            // 57014: cancelled, by statement_timeout or an operator. 55P03: lock not had in time.
-            Some(pg) if matches!(pg.code(), "57014" | "55P03") => StoreError::Timeout(error.into()),
-            // 57Pxx: shutting down or starting. 53xxx: out of connections, memory or disk. 08xxx: connection.
-            // 25006: a primary that became a replica. 3D000: the database is not there (yet).
-            Some(pg)
-                if pg.code().starts_with("57P")
-                    || pg.code().starts_with("53")
-                    || pg.code().starts_with("08")
-                    || matches!(pg.code(), "25006" | "3D000") =>
-            {
-                StoreError::Unavailable(error.into())
+            Some(pg) => {
+                let code = pg.code().to_owned();
+                of_code(&code, error.into())
             }
-            _ => StoreError::Internal(error.into()),
+            None => StoreError::Internal(error.into()),
         },
         _ => StoreError::Internal(error.into()),
     }
@@ -102,13 +88,4 @@ pub(crate) fn is_replica_failure(failure: &Failure) -> bool {
             _ => false,
         },
     }
-}
-
-pub(crate) fn corrupt(column: &'static str, value: &str) -> StoreError {
-    let error: BoxError = Corrupt {
-        column,
-        value: value.chars().take(100).collect(),
-    }
-    .into();
-    StoreError::Internal(error)
 }

@@ -13,7 +13,7 @@ impl Freshness for PgStore {
     }
 
     async fn written_position(&self) -> Result<Option<WalPosition>, StoreError> {
-        if self.replicas.is_none() {
+        if self.replicas.is_none() && !self.announces_positions {
             return Ok(None);
         }
         let position = self

@@ -26,7 +26,7 @@ mod read;
 mod replicas;
 mod rows;
 mod scope;
-mod search;
+mod statements;
 mod tx;
 mod upkeep;
 mod users;

@@ -55,6 +55,8 @@ pub struct PgStore {
     pub(crate) breaker: DatabaseBreaker<SystemRuntime>,
     pub(crate) statement_timeout: Duration,
     pub(crate) slow_statement: Duration,
+    /// Whether others have replicas.
+    pub(crate) announces_positions: bool,
 }
 
 impl PgStore {
@@ -77,6 +79,7 @@ impl PgStore {
             breaker: DatabaseBreaker::new(config.max_connections, clock),
             statement_timeout: Duration::from_millis(config.statement_timeout_ms),
             slow_statement: Duration::from_millis(config.slow_statement_ms),
+            announces_positions: config.announce_positions,
         })
     }
 

@@ -105,8 +105,8 @@ pub trait Freshness: Sized {
     fn reading(&self, after: Option<WalPosition>) -> Self;
 
     /// A position that includes every write that was acknowledged before the call, for
-    /// [`reading`](Self::reading). `None` without replicas, where every read sees every write, and nobody
-    /// is asked for it.
+    /// [`reading`](Self::reading). `None` where nobody reads replicas, so that every read sees every write;
+    /// nobody is asked for it then.
     fn written_position(
         &self,
     ) -> impl Future<Output = Result<Option<WalPosition>, StoreError>> + Send;

@@ -223,6 +223,9 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// What seals its cursors.
+    pub const CURSOR_KEY: &str = "a key for tests, which is long enough";
+
     /// Starts an origin on this database and waits until it is ready.
     pub fn start(database_url: &str) -> Result<Self> {
         Self::start_with(&Program::origin().env("DATABASE_URL", database_url))
@@ -242,8 +245,7 @@ impl Origin {
     fn try_start(program: &Program) -> Result<Option<Self>> {
         let [listen, metrics] = [net::free_port()?, net::free_port()?]
             .map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let key = "a key for tests, which is long enough";
-        let environment = origin_environment(listen, metrics, key);
+        let environment = origin_environment(listen, metrics, Self::CURSOR_KEY);
         let program = environment
             .iter()
             .fold(program.clone(), |program, (name, value)| {

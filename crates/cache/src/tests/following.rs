@@ -73,6 +73,28 @@ fn announcements_are_applied_in_order_and_one_that_is_missing_is_a_gap() {
 }
 
 #[test]
+fn what_was_heard_says_how_far_a_copy_must_be_unless_more_is_known_than_was_heard() {
+    let node = attached();
+    let heard = |seq, position| {
+        let (epoch, seq) = (EPOCH, Seq(seq));
+        Some((AsOf { epoch, seq }, Position(position)))
+    };
+    node.apply(&announcement(6)).expect("the next one");
+    assert_eq!(node.heard(at(0)), heard(6, 600));
+    let told = AsOf {
+        epoch: EPOCH,
+        seq: Seq(7),
+    };
+    assert!(node.heard_of(told));
+    assert_eq!(node.heard(at(0)), None, "a copy may not show the seventh");
+    node.apply(&announcement(7)).expect("the next one");
+    assert_eq!(node.heard(at(0)), heard(7, 700));
+    assert_eq!(node.heard(at(60_000)), None, "nothing was heard for long");
+    node.detach();
+    assert_eq!(node.heard(at(0)), None);
+}
+
+#[test]
 fn a_proof_prolongs_trust_only_once_everything_was_heard() {
     let node = attached();
     assert_eq!(node.status(at(400)).trusted_for, ms(600));

@@ -90,6 +90,8 @@ impl<P: Platform, S: Shared> Source<Page, Failure> for Beyond<P, S> {
 
     async fn load(&self, _: Load) -> Result<Loaded<Page>, Failure> {
         match self.tier.clone() {
+            // Databases near readers are for edges that hear what is invalidated, which have no tier here.
+            None if self.origin.near.is_some() => Box::pin(self.origin.give()).await,
             None => self.find_or_ask().await,
             Some(tier) => tier.load(self).await,
         }

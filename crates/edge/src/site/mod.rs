@@ -7,6 +7,7 @@
 
 mod beyond;
 mod desk;
+mod near;
 mod page;
 mod pages;
 mod path;
@@ -33,7 +34,9 @@ use crate::far::Far;
 use crate::fields::{self, Client, Introduction};
 use crate::platform::{FetchError, Platform};
 use crate::proxy::refusal;
+use crate::regions::{Place, Regions};
 
+use near::Near;
 pub use page::{Failure, Page};
 
 /// The path in the spelling that it is classified by; `None` if it could be read in two ways.
@@ -99,6 +102,8 @@ struct Inner<P: Platform, M, S> {
     pages: Option<Arc<pages::Pages>>,
     /// The times of each kind in all tiers together.
     whole: Vec<(&'static str, Policy)>,
+    /// Databases near readers, if there are any.
+    regions: Option<Arc<Regions>>,
 }
 
 impl<P: Platform, M, S> Clone for Site<P, M, S> {
@@ -150,8 +155,23 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
                 hears,
                 tier: tier.map(Arc::new),
                 pages: pages.map(Arc::new),
+                regions: None,
             }),
         }
+    }
+
+    /// The same, with databases near readers. To be called before there are clones.
+    #[must_use]
+    pub fn with_regions(mut self, regions: Regions) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.regions = Some(Arc::new(regions));
+        }
+        self
+    }
+
+    /// The databases near readers, if there are any.
+    pub fn regions(&self) -> Option<&Arc<Regions>> {
+        self.inner.regions.as_ref()
     }
 
     /// Entries in memory and their bytes, about.
@@ -175,6 +195,10 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
         let began = inner.platform.now();
         let (mut parts, upload) = request.into_parts();
         let id = inner.id_of(&parts.headers, client);
+        // Only one that is trusted may say where it is asked from.
+        let from = (inner.regions.is_some() && client.trusted)
+            .then(|| Place::told(&parts.headers))
+            .flatten();
         let chain = fields::strip(&mut parts.headers);
         let whole = parts.uri.path_and_query().map_or("", PathAndQuery::as_str);
         let path = match path::normal(parts.uri.path()) {
@@ -203,8 +227,9 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
                     return inner.end(response, &id, began);
                 }
                 Ok(Some(kept)) => {
+                    let near = Near::of(inner.regions.as_ref(), from, &parts.headers);
                     let response = inner
-                        .read(&parts.method, &parts.headers, kept, introduction, &id)
+                        .read(&parts.method, &parts.headers, kept, introduction, near, &id)
                         .await;
                     return inner.end(response, &id, began);
                 }

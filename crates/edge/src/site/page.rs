@@ -1,7 +1,8 @@
 //! What is kept of an answer of the origin.
 
 use std::any::Any;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue};
@@ -19,6 +20,8 @@ pub struct Page {
     pub(super) passed: Option<HeaderValue>,
     /// Where it was found, if not at the origin: for the same.
     pub(super) place: Option<Place>,
+    /// How it came here, for the same.
+    pub(super) exchange: Exchange,
     made: Made,
 }
 
@@ -97,6 +100,17 @@ impl std::fmt::Debug for Made {
     }
 }
 
+/// How a page came here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Exchange {
+    /// From whom, where it could have been another.
+    pub(super) from: Option<Arc<str>>,
+    /// Whether a database was asked from here, and not the origin.
+    pub(super) database: bool,
+    /// How long that took.
+    pub(super) took: Option<Duration>,
+}
+
 /// Why there is no page.
 #[derive(Clone, Debug)]
 pub enum Failure {
@@ -143,6 +157,7 @@ impl Page {
             passed,
             made: Made::default(),
             place: None,
+            exchange: Exchange::default(),
         }
     }
 
@@ -246,6 +261,7 @@ impl Value for Page {
             passed: None,
             made: Made::default(),
             place: None,
+            exchange: Exchange::default(),
         })
     }
 

@@ -17,6 +17,7 @@ use pitchey_api::edge::{
 use pitchey_cache::{AsOf, GetError, Kind, Loaded, Memory, Node, Policy, Shared, Vintage};
 
 use super::beyond::Beyond;
+use super::near::Near;
 use super::page::{Failure, Page};
 use super::{Inner, X_REQUEST_ID, has_changed_something, policy, told};
 use crate::body::Body;
@@ -74,6 +75,7 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
         asked: &HeaderMap,
         kept: Kept,
         introduction: Introduction,
+        near: Option<Near>,
         id: &HeaderValue,
     ) -> Response<Body<P>> {
         let coding = coding(asked);
@@ -106,8 +108,11 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
                     coding,
                     target,
                     kept,
+                    near,
                 };
-                if asks_anew {
+                // What another's load has seen need not be what this one has changed.
+                let sees_own = source.near.as_ref().is_some_and(Near::demands);
+                if asks_anew || sees_own {
                     return self.ask_anew(method, asked, source).await;
                 }
                 let asks_for_itself = source.clone();
@@ -167,18 +172,18 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
         source: Origin<P>,
     ) -> Response<Body<P>> {
         let name = &self.settings.name;
-        let page = match Box::pin(source.ask()).await {
+        let page = match Box::pin(source.give()).await {
             Ok(loaded) => loaded.value,
             Err(Failure::Answered { page, .. }) => *page,
             Err(failure) => {
                 let mut response = unanswered(&GetError::Load(failure));
-                told::asked_anew(response.headers_mut(), name);
+                told::unasked(response.headers_mut(), name);
                 return response;
             }
         };
         let tell = |headers: &mut HeaderMap| {
             told::passed(headers, &page);
-            told::asked_anew(headers, name);
+            told::asked_anew(headers, name, &page);
         };
         sent(page.answer(method, asked), tell)
     }
@@ -217,15 +222,17 @@ fn unanswered<P: Platform>(error: &GetError<Failure>) -> Response<Body<P>> {
 #[derive(Clone)]
 pub(super) struct Origin<P> {
     pub(super) platform: P,
-    node: Arc<Node>,
+    pub(super) node: Arc<Node>,
     hears: bool,
     secret: HeaderValue,
-    largest_body: u64,
+    pub(super) largest_body: u64,
     introduction: Introduction,
-    id: HeaderValue,
-    coding: &'static str,
-    target: Uri,
+    pub(super) id: HeaderValue,
+    pub(super) coding: &'static str,
+    pub(super) target: Uri,
     pub(super) kept: Kept,
+    /// The databases that are asked before it.
+    pub(super) near: Option<Near>,
 }
 
 impl<P: Platform> Origin<P> {
@@ -251,6 +258,7 @@ impl<P: Platform> Origin<P> {
 
     /// Its answer, in which all that is known must be.
     pub(super) async fn ask_as_of(&self, known: Option<AsOf>) -> Result<Loaded<Page>, Failure> {
+        let began = self.platform.now();
         let mut request = Request::new(P::Upload::default());
         *request.uri_mut() = self.target.clone();
         let headers = request.headers_mut();
@@ -276,7 +284,8 @@ impl<P: Platform> Origin<P> {
         let (vintage, tags) = vintage(parts.status, &parts.headers);
         fields::end_to_end(&mut parts.headers);
         fields::strip_own(&mut parts.headers);
-        let page = Page::new(parts.status, parts.headers, body.freeze());
+        let mut page = Page::new(parts.status, parts.headers, body.freeze());
+        page.exchange.took = Some(self.platform.now().since(began));
         if parts.status.is_server_error() || parts.status == StatusCode::TOO_MANY_REQUESTS {
             let to = self.id.clone();
             let page = Box::new(page);

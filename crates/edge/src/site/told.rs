@@ -36,7 +36,7 @@ pub(super) fn kept(headers: &mut HeaderMap, name: &str, answer: &Answer<Page>, n
             ("HIT", format!("hit; ttl={ttl}; detail=memory"))
         }
         (State::Fresh, From::Coalesced) => ("HIT", format!("fwd=miss; collapsed; ttl={ttl}")),
-        (State::Fresh, From::Source) => ("MISS", "fwd=miss".to_owned()),
+        (State::Fresh, From::Source) => ("MISS", format!("fwd=miss{}", detail(answer.value()))),
         (State::Stale, _) => {
             let over = answer.entry.age(now).as_secs().max(1);
             ("STALE", format!("hit; ttl=-{over}; detail=memory"))
@@ -51,15 +51,35 @@ pub(super) fn kept(headers: &mut HeaderMap, name: &str, answer: &Answer<Page>, n
     tell(headers, word, &format!("{name}; {how}"));
 }
 
-/// What the caches behind this one said, whose members come first (RFC 9211, 2).
+/// Who gave a page, where it could have been another.
+fn detail(page: &Page) -> String {
+    let from = page.exchange.from.as_deref();
+    from.map_or_else(String::new, |from| format!("; detail={from}"))
+}
+
+/// What the caches behind this one said, whose members come first (RFC 9211, 2), and how long that took.
 pub(super) fn passed(headers: &mut HeaderMap, page: &Page) {
+    if let Some(took) = page.exchange.took {
+        let whom = if page.exchange.database {
+            "db"
+        } else {
+            "origin"
+        };
+        lasted(headers, whom, took);
+    }
     if let Some(passed) = &page.passed {
         headers.insert(CACHE_STATUS, passed.clone());
     }
 }
 
 /// That nothing was looked up for the sake of the one who asked.
-pub(super) fn asked_anew(headers: &mut HeaderMap, name: &str) {
+pub(super) fn asked_anew(headers: &mut HeaderMap, name: &str, page: &Page) {
+    let member = format!("{name}; fwd=request{}", detail(page));
+    tell(headers, "BYPASS", &member);
+}
+
+/// The same, where nobody answered.
+pub(super) fn unasked(headers: &mut HeaderMap, name: &str) {
     tell(headers, "BYPASS", &format!("{name}; fwd=request"));
 }
 
@@ -77,8 +97,12 @@ fn tell(headers: &mut HeaderMap, word: &'static str, member: &str) {
 
 /// How long it took here, origin included.
 pub(super) fn timing(headers: &mut HeaderMap, took: Duration) {
+    lasted(headers, "edge", took);
+}
+
+fn lasted(headers: &mut HeaderMap, what: &str, took: Duration) {
     let took = took.as_secs_f64() * 1000.0;
-    if let Ok(value) = HeaderValue::try_from(format!("edge;dur={took:.3}")) {
+    if let Ok(value) = HeaderValue::try_from(format!("{what};dur={took:.3}")) {
         headers.append(SERVER_TIMING, value);
     }
 }

@@ -252,7 +252,7 @@ async fn what_was_loaded_before_an_edit_is_not_stored_behind_it() -> Result<()> 
             keys.iter()
                 .any(|key| key.starts_with(start) && key.ends_with(end))
         };
-        if is("pitchey:l:", "|identity") && is("pitchey:e:", &*target) {
+        if is("pitchey:l:", "|identity") && is("pitchey:e:", &target) {
             break;
         }
         ensure!(Instant::now() < until, "{keys:?}");
@@ -273,6 +273,8 @@ async fn what_was_loaded_before_an_edit_is_not_stored_behind_it() -> Result<()> 
     Ok(())
 }
 
+type Fault = fn(&FaultProxy);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_redis_nothing_fails_and_when_it_is_back_it_is_used() -> Result<()> {
     let Some(bed) = Bed::open().await? else {
@@ -283,7 +285,6 @@ async fn without_redis_nothing_fails_and_when_it_is_back_it_is_used() -> Result<
     let [kept, other] = [1, 2].map(|n| maker.things[n].target.clone());
     first.get(&kept).await?.expect(200)?;
     bed.settled().await?;
-    type Fault = fn(&FaultProxy);
     let faults: [(&str, Fault); 3] = [
         ("cut", FaultProxy::cut),
         ("reset", FaultProxy::reset),

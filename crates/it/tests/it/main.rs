@@ -25,6 +25,7 @@ mod edge_live;
 mod edge_operate;
 mod edge_pitchey;
 mod edge_proxy;
+mod edge_regions;
 mod edge_shell;
 mod edge_tiers;
 mod edge_tls;

@@ -1,15 +1,19 @@
 //! The repositories over a real PostgreSQL keep the contract of the ports.
 
-use pitchey_model::{Profile, UserId};
+use pitchey_model::{Profile, UserId, WalPosition};
+use pitchey_regional::{Connections, RegionalStore};
 use pitchey_runtime::{Clock as _, SystemRuntime};
-use pitchey_store::contract::{self, Harness, Traces};
+use pitchey_store::contract::{self, Harness, ReadHarness, Traces};
 use pitchey_store::mem::StoredPitch;
+use pitchey_store::{Freshness as _, StoreError};
 use pitchey_store_pg::{PgStore, PoolConfig};
 use pitchey_testkit::TestDb;
 use pitchey_testkit::postgres_server::execute;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use time::OffsetDateTime;
-use tokio_postgres::NoTls;
+use tokio::task::JoinSet;
+use tokio_postgres::{Client, NoTls};
 
 struct Pg {
     database: TestDb,
@@ -151,3 +155,59 @@ impl Harness for Pg {
 }
 
 contract::suite!(postgres, Pg::new());
+
+/// The reads of an edge, over the same database.
+struct Regional {
+    pg: Pg,
+    store: RegionalStore<One>,
+    _connection: JoinSet<()>,
+}
+
+/// One connection, for everybody.
+#[derive(Clone)]
+struct One(Arc<Client>);
+
+impl Connections for One {
+    type Connection = Arc<Client>;
+
+    async fn connection(&self) -> Result<Arc<Client>, StoreError> {
+        Ok(self.0.clone())
+    }
+
+    fn release(&self, _: Arc<Client>) {}
+}
+
+impl Regional {
+    async fn new() -> Self {
+        let pg = Pg::new().await;
+        let (client, connection) = tokio_postgres::connect(pg.database.url(), NoTls)
+            .await
+            .expect("the test database can be reached");
+        let mut running = JoinSet::new();
+        running.spawn(async move {
+            // It ends when the client is dropped.
+            let _ = connection.await;
+        });
+        // A primary has whatever is demanded.
+        let store = RegionalStore::new(One(Arc::new(client)));
+        Self {
+            pg,
+            store: store.reading(Some(WalPosition(u64::MAX))),
+            _connection: running,
+        }
+    }
+}
+
+impl ReadHarness for Regional {
+    type Reads = RegionalStore<One>;
+
+    fn reads(&self) -> &RegionalStore<One> {
+        &self.store
+    }
+
+    async fn hold(&self, users: &[Profile], pitches: &[StoredPitch]) {
+        self.pg.given(users, pitches).await;
+    }
+}
+
+contract::suite!(reads regional, Regional::new());

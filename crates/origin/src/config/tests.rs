@@ -236,6 +236,7 @@ fn the_effective_configuration_is_a_file_without_secrets() {
     slow_statement_ms = 250
     replica_max_lag_ms = 2000
     replica_ask_timeout_ms = 20
+    announce_positions = false
     tls = "prefer"
 
     [log]

@@ -1,6 +1,6 @@
 //! The public reads: lists, details, search, profiles.
 
-use super::{Harness, Result};
+use super::{ReadHarness, Result};
 use crate::mem::{StoredPitch, creator, pitch};
 use crate::{Health as _, Pitches as _, Store, StoreError, Users as _};
 use pitchey_model::{
@@ -78,17 +78,17 @@ async fn ids<S: Store>(
 }
 
 /// Pages of any size give every entry once, in the order of one large page, for every sort.
-pub async fn pages_neither_repeat_nor_skip(harness: impl Harness) -> Result {
+pub async fn pages_neither_repeat_nor_skip(harness: impl ReadHarness) -> Result {
     let (users, pitches) = catalogue();
-    harness.given(&users, &pitches).await;
+    harness.hold(&users, &pitches).await;
     for sort in Sort::ALL {
         let query = BrowseQuery { sort: *sort, ..ALL };
-        let whole = ids(harness.store(), &query, 100).await?;
+        let whole = ids(harness.reads(), &query, 100).await?;
         assert_eq!(whole.len(), 29, "one of thirty is not listed");
         assert_eq!(whole.iter().collect::<BTreeSet<_>>().len(), 29);
         for limit in [1, 2, 7, 29] {
             assert_eq!(
-                ids(harness.store(), &query, limit).await?,
+                ids(harness.reads(), &query, limit).await?,
                 whole,
                 "{sort} by {limit}"
             );
@@ -98,13 +98,13 @@ pub async fn pages_neither_repeat_nor_skip(harness: impl Harness) -> Result {
 }
 
 /// Lists descend by their key, then by id.
-pub async fn lists_descend(harness: impl Harness) -> Result {
+pub async fn lists_descend(harness: impl ReadHarness) -> Result {
     let (users, pitches) = catalogue();
-    harness.given(&users, &pitches).await;
-    let new = harness.store().browse(&ALL, None, 100).await?.items;
+    harness.hold(&users, &pitches).await;
+    let new = harness.reads().browse(&ALL, None, 100).await?.items;
     assert!(new.is_sorted_by(|a, b| (a.published_at, a.id) > (b.published_at, b.id)));
     let views = harness
-        .store()
+        .reads()
         .browse(
             &BrowseQuery {
                 sort: Sort::Views,
@@ -117,7 +117,7 @@ pub async fn lists_descend(harness: impl Harness) -> Result {
         .items;
     assert!(views.is_sorted_by(|a, b| (a.view_count, a.id) > (b.view_count, b.id)));
     let trending = harness
-        .store()
+        .reads()
         .browse(
             &BrowseQuery {
                 sort: Sort::Trending,
@@ -139,9 +139,9 @@ pub async fn lists_descend(harness: impl Harness) -> Result {
 }
 
 /// Each filter shows what it names and nothing else; several together narrow.
-pub async fn filters_narrow(harness: impl Harness) -> Result {
+pub async fn filters_narrow(harness: impl ReadHarness) -> Result {
     let (users, pitches) = catalogue();
-    harness.given(&users, &pitches).await;
+    harness.hold(&users, &pitches).await;
     let queries = [
         BrowseQuery {
             shelf: Shelf::Genre(Genre::Western),
@@ -200,7 +200,7 @@ pub async fn filters_narrow(harness: impl Harness) -> Result {
             .filter(|card| query.stage.is_none_or(|stage| stage == card.stage))
             .map(|card| card.id)
             .collect();
-        let mut found = ids(harness.store(), &query, 4).await?;
+        let mut found = ids(harness.reads(), &query, 4).await?;
         expected.sort();
         found.sort();
         assert_eq!(found, expected, "{query:?}");
@@ -209,18 +209,18 @@ pub async fn filters_narrow(harness: impl Harness) -> Result {
 }
 
 /// What is published between two pages does not shift what follows.
-pub async fn inserts_do_not_shift_pages(harness: impl Harness) -> Result {
+pub async fn inserts_do_not_shift_pages(harness: impl ReadHarness) -> Result {
     let (users, pitches) = catalogue();
-    harness.given(&users, &pitches).await;
-    let whole = ids(harness.store(), &ALL, 100).await?;
-    let first = harness.store().browse(&ALL, None, 10).await?;
+    harness.hold(&users, &pitches).await;
+    let whole = ids(harness.reads(), &ALL, 100).await?;
+    let first = harness.reads().browse(&ALL, None, 10).await?;
     let mut newer = pitch(9999, "Newer", &users[0]);
     newer.detail.card.published_at += Duration::days(400);
     let mut older = pitch(9998, "Older", &users[0]);
     older.detail.card.published_at -= Duration::days(400);
-    harness.given(&[], &[newer, older.clone()]).await;
+    harness.hold(&[], &[newer, older.clone()]).await;
     let mut seen: Vec<PitchId> = first.items.iter().map(|card| card.id).collect();
-    let rest = harness.store().browse(&ALL, first.next, 100).await?;
+    let rest = harness.reads().browse(&ALL, first.next, 100).await?;
     seen.extend(rest.items.iter().map(|card| card.id));
     let mut expected = whole;
     expected.push(older.detail.card.id);
@@ -229,24 +229,24 @@ pub async fn inserts_do_not_shift_pages(harness: impl Harness) -> Result {
 }
 
 /// A detail is what was stored; what is not listed is not there.
-pub async fn details_are_whole(harness: impl Harness) -> Result {
+pub async fn details_are_whole(harness: impl ReadHarness) -> Result {
     let (users, mut pitches) = catalogue();
     let wanted = &mut pitches[4].detail;
     "Two lines\nof it".clone_into(&mut wanted.synopsis);
     wanted.cast = vec!["Ann Lee".to_owned(), "Zoë, Jr.".to_owned()];
     "A ‘fine’ logline".clone_into(&mut wanted.card.logline);
     wanted.card.release_year = Some(1942);
-    harness.given(&users, &pitches).await;
-    let found = harness.store().detail(pitches[4].detail.card.id).await?;
+    harness.hold(&users, &pitches).await;
+    let found = harness.reads().detail(pitches[4].detail.card.id).await?;
     assert_eq!(found.as_ref(), Some(&pitches[4].detail));
     assert_eq!(
-        harness.store().detail(pitches[13].detail.card.id).await?,
+        harness.reads().detail(pitches[13].detail.card.id).await?,
         None,
         "it is not listed"
     );
     assert_eq!(
         harness
-            .store()
+            .reads()
             .detail(PitchId(uuid::Uuid::from_u128(1)))
             .await?,
         None
@@ -265,7 +265,7 @@ fn search(words: &str) -> SearchQuery {
 }
 
 /// Titles beat other text, misspelt words are corrected, filters narrow, facets count.
-pub async fn searches_find(harness: impl Harness) -> Result {
+pub async fn searches_find(harness: impl ReadHarness) -> Result {
     let users = vec![creator(1, "ann")];
     let make = |id: u128, title: &str, logline: &str, genre: Genre| {
         let mut p = pitch(id, title, &users[0]);
@@ -281,8 +281,8 @@ pub async fn searches_find(harness: impl Harness) -> Result {
         make(12, "The Bar", "nothing happens", Genre::Comedy),
         hidden,
     ];
-    harness.given(&users, &pitches).await;
-    let store = harness.store();
+    harness.hold(&users, &pitches).await;
+    let store = harness.reads();
     let titles = |found: &pitchey_model::SearchPage| {
         found
             .page
@@ -327,13 +327,13 @@ pub async fn searches_find(harness: impl Harness) -> Result {
 }
 
 /// Profiles are found by name and count what is listed.
-pub async fn profiles_are_found(harness: impl Harness) -> Result {
+pub async fn profiles_are_found(harness: impl ReadHarness) -> Result {
     let users = vec![creator(1, "ann"), creator(2, "bob")];
     let mut hidden = pitch(11, "Two", &users[0]);
     hidden.listed = false;
     let pitches = [pitch(10, "One", &users[0]), hidden];
-    harness.given(&users, &pitches).await;
-    let store = harness.store();
+    harness.hold(&users, &pitches).await;
+    let store = harness.reads();
     let ann = Profile {
         pitch_count: 1,
         ..users[0].clone()

@@ -26,7 +26,7 @@ pub use pitches::*;
 pub use sessions::*;
 
 use crate::mem::StoredPitch;
-use crate::{FullStore, Intake, StoreError};
+use crate::{FullStore, Intake, Store, StoreError};
 use pitchey_model::{Page, Position, Profile, UserId};
 use time::OffsetDateTime;
 
@@ -55,6 +55,30 @@ pub trait Harness {
 
     /// What changes have brought about.
     fn traces(&self) -> impl Future<Output = Traces> + Send;
+}
+
+/// An implementation of the read ports, empty, and a way to fill it.
+pub trait ReadHarness {
+    /// The implementation.
+    type Reads: Store;
+
+    /// The implementation.
+    fn reads(&self) -> &Self::Reads;
+
+    /// Makes it hold these as well.
+    fn hold(&self, users: &[Profile], pitches: &[StoredPitch]) -> impl Future<Output = ()> + Send;
+}
+
+impl<H: Harness> ReadHarness for H {
+    type Reads = H::Store;
+
+    fn reads(&self) -> &H::Store {
+        self.store()
+    }
+
+    fn hold(&self, users: &[Profile], pitches: &[StoredPitch]) -> impl Future<Output = ()> + Send {
+        self.given(users, pitches)
+    }
 }
 
 /// What changes have brought about, each in the order it was written.
@@ -114,10 +138,15 @@ where
     }
 }
 
-/// Stamps the suite out for an implementation: a module name and an expression that gives a future of a
+/// Stamps the suite out for an implementation (with `reads` before its name, for one of the read ports alone): a module name and an expression that gives a future of a
 /// fresh, empty [`Harness`]. The calling crate needs `tokio` with `macros`.
 #[macro_export]
 macro_rules! contract_suite {
+    (reads $module:ident, $harness:expr) => {
+        $crate::contract_suite!(@each $module, $harness,
+            pages_neither_repeat_nor_skip, lists_descend, filters_narrow, inserts_do_not_shift_pages,
+            details_are_whole, searches_find, profiles_are_found);
+    };
     ($module:ident, $harness:expr) => {
         $crate::contract_suite!(@each $module, $harness,
             // Lists, details, search, profiles.
