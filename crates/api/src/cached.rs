@@ -74,27 +74,57 @@ impl ResponseKind {
     }
 }
 
-/// The routes whose answers are kept, by themselves.
-pub(crate) fn kept_routes() -> impl Iterator<Item = &'static str> {
-    KEPT.into_iter().map(|(route, _)| route)
+/// A route whose answers are kept.
+#[derive(Debug)]
+pub(crate) struct KeptRoute {
+    pub(crate) route: &'static str,
+    pub(crate) kind: ResponseKind,
+    /// The names of its parameters in the query.
+    pub(crate) query: &'static [&'static str],
 }
 
-/// The routes whose answers are kept. Those without a parameter come first, as they are matched first.
-pub(crate) const KEPT: [(&str, ResponseKind); 7] = [
-    ("/api/pitches", ResponseKind::PitchList),
-    ("/api/pitches/trending", ResponseKind::PitchList),
-    ("/api/pitches/new", ResponseKind::PitchList),
-    ("/api/pitches/public", ResponseKind::PitchList),
-    ("/api/search", ResponseKind::Search),
-    ("/api/pitches/{id}", ResponseKind::PitchDetail),
-    ("/api/users/{username}", ResponseKind::UserProfile),
-];
+/// The routes whose answers are kept. Those without a parameter in the path come first, as they are matched
+/// first. What is in the query stands here once more for the edge, which does not carry the description of the
+/// API; a test compares the two.
+pub(crate) static KEPT: [KeptRoute; 7] = {
+    use ResponseKind::{PitchDetail, PitchList, Search, UserProfile};
+    const fn kept(
+        route: &'static str,
+        kind: ResponseKind,
+        query: &'static [&'static str],
+    ) -> KeptRoute {
+        KeptRoute { route, kind, query }
+    }
+    const SHELF: &[&str] = &["genre", "format", "stage", "cursor", "limit", "fields"];
+    [
+        kept(
+            "/api/pitches",
+            PitchList,
+            &[
+                "genre", "creator", "sort", "format", "stage", "cursor", "limit", "fields",
+            ],
+        ),
+        kept("/api/pitches/trending", PitchList, SHELF),
+        kept("/api/pitches/new", PitchList, SHELF),
+        kept(
+            "/api/pitches/public",
+            PitchList,
+            &["format", "stage", "cursor", "limit", "fields"],
+        ),
+        kept(
+            "/api/search",
+            Search,
+            &["q", "genre", "format", "cursor", "limit", "fields"],
+        ),
+        kept("/api/pitches/{id}", PitchDetail, &["fields"]),
+        kept("/api/users/{username}", UserProfile, &["fields"]),
+    ]
+};
 
 /// The route of a path, if its answers may be kept. It may be another route that looks like it, whose
 /// answers are not: nothing is kept under their keys.
-pub(crate) fn kept_route(path: &str) -> Option<(&'static str, ResponseKind)> {
-    KEPT.into_iter()
-        .find(|(route, _)| matches_route(route, path))
+pub(crate) fn kept_route(path: &str) -> Option<&'static KeptRoute> {
+    KEPT.iter().find(|kept| matches_route(kept.route, path))
 }
 
 /// Whether a path is one of a route, which has one parameter at its end or none.
@@ -456,9 +486,8 @@ fn key_of(request: &Request) -> Option<(ResponseKind, String)> {
         return None;
     }
     let route = request.extensions().get::<MatchedPath>()?;
-    let mut kept = KEPT.into_iter();
-    let (_, kind) = kept.find(|(known, _)| *known == route.as_str())?;
-    Some((kind, key(kind, request.uri())))
+    let kept = KEPT.iter().find(|kept| kept.route == route.as_str())?;
+    Some((kept.kind, key(kept.kind, request.uri())))
 }
 
 /// The one key of an address.

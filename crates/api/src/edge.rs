@@ -13,12 +13,12 @@
 //!
 //! The answer to a change has a [`STAMP`], too: nothing older may be read once the change is acknowledged.
 
-use crate::cached::{CachedResponse, ResponseKind, Responses, kept_route, tags_of};
+use crate::cached::{CachedResponse, KEPT, ResponseKind, Responses, kept_route, tags_of};
 use crate::coding::Coding;
 use crate::limits::Class;
 use crate::params::decode;
 use crate::problem::whole_seconds;
-use crate::routes::{Caching, caching_of, openapi, public_route};
+use crate::routes::{Caching, caching_of, public_route};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -30,8 +30,6 @@ use pitchey_resilience::{Quota, Verdict};
 use pitchey_runtime::Clock;
 use sha2::Sha256;
 use std::sync::Arc;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::path::ParameterIn;
 
 /// The secret of an edge.
 pub const KEY: HeaderName = HeaderName::from_static("pitchey-edge-key");
@@ -199,43 +197,23 @@ impl Kept {
 }
 
 /// The routes of the API as an edge must know them: which answers are kept, and what they depend on.
-#[derive(Clone, Debug)]
-pub struct Routes {
-    parameters: Vec<(&'static str, Vec<String>)>,
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Routes;
 
 impl Routes {
-    /// From the table of the routes and the description of their parameters.
-    pub fn new() -> Self {
-        let document = openapi();
-        let parameters = crate::cached::kept_routes().map(|route| {
-            let item = document.paths.paths.get(route);
-            let read = item.and_then(|item| item.get.as_ref());
-            let declared = read.and_then(|read| read.parameters.as_ref());
-            let in_query = declared.into_iter().flatten().filter_map(|one| match one {
-                RefOr::T(one) if one.parameter_in == ParameterIn::Query => Some(&one.name),
-                _ => None,
-            });
-            (route, in_query.cloned().collect())
-        });
-        Self {
-            parameters: parameters.collect(),
-        }
-    }
-
     /// The read that a path (normal) and a query ask for, if its answers are kept. One with parameters that
     /// the route does not have is not: what is wrong with it, the origin says.
     pub fn kept(&self, path: &str, query: Option<&str>) -> Result<Option<Kept>, Unreadable> {
-        let Some((route, kind)) = kept_route(path) else {
+        let Some(kept) = kept_route(path) else {
             return Ok(None);
         };
-        let Some(mut target) = typed_path(route, path) else {
+        let Some(mut target) = typed_path(kept.route, path) else {
             return Ok(None);
         };
-        let known = self.parameters.iter().find(|(known, _)| *known == route);
-        let Some(query) = normal_query(known.map_or(&[], |(_, names)| names), query)? else {
+        let Some(query) = normal_query(kept.query, query)? else {
             return Ok(None);
         };
+        let kind = kept.kind;
         if !query.is_empty() {
             target.push('?');
             target.push_str(&query);
@@ -248,9 +226,10 @@ impl Routes {
     }
 
     /// The routes whose answers are kept: their kind, and the names of their parameters in the query.
-    pub fn table(&self) -> impl Iterator<Item = (&'static str, ResponseKind, &[String])> {
-        let table = self.parameters.iter();
-        table.filter_map(|(route, names)| Some((*route, kept_route(route)?.1, &names[..])))
+    pub fn table(
+        &self,
+    ) -> impl Iterator<Item = (&'static str, ResponseKind, &'static [&'static str])> {
+        KEPT.iter().map(|kept| (kept.route, kept.kind, kept.query))
     }
 
     /// The kinds of what may be kept under addresses that begin so.
@@ -271,12 +250,6 @@ impl Routes {
     /// Whether the answer to a request may be stored by anyone.
     pub fn is_public(&self, method: &Method, path: &str) -> bool {
         public_route(path).is_some_and(|route| caching_of(method, route) != Caching::Private)
-    }
-}
-
-impl Default for Routes {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -324,7 +297,7 @@ fn typed_path(route: &str, path: &str) -> Option<String> {
 }
 
 /// Known parameters, once each, sorted, in one spelling; `None` if there are others.
-fn normal_query(known: &[String], query: Option<&str>) -> Result<Option<String>, Unreadable> {
+fn normal_query(known: &[&str], query: Option<&str>) -> Result<Option<String>, Unreadable> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     for piece in query.unwrap_or_default().split('&') {
         if piece.is_empty() {
@@ -334,7 +307,7 @@ fn normal_query(known: &[String], query: Option<&str>) -> Result<Option<String>,
         let name = decode(name).ok_or(Unreadable)?;
         let value = decode(value).ok_or(Unreadable)?;
         let is_new = pairs.iter().all(|(seen, _)| *seen != name);
-        if !is_new || !known.contains(&name) {
+        if !is_new || !known.contains(&&*name) {
             return Ok(None);
         }
         pairs.push((name, value));
@@ -368,10 +341,12 @@ fn encode(text: &str, into: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cached::KEPT;
+    use crate::openapi;
+    use utoipa::openapi::RefOr;
+    use utoipa::openapi::path::ParameterIn;
 
     fn target(path: &str, query: &str) -> Option<String> {
-        let routes = Routes::new();
+        let routes = Routes;
         let kept = routes.kept(path, Some(query)).expect("readable");
         kept.map(|kept| kept.target)
     }
@@ -403,26 +378,33 @@ mod tests {
         ] {
             assert_eq!(target(path, query), None, "{path}?{query}");
         }
-        let unreadable = Routes::new().kept("/api/pitches", Some("genre=%zz"));
+        let unreadable = Routes.kept("/api/pitches", Some("genre=%zz"));
         assert_eq!(unreadable, Err(Unreadable));
     }
 
     #[test]
-    fn every_kept_route_is_public_and_has_its_parameters() {
-        let routes = Routes::new();
-        for (route, parameters) in &routes.parameters {
+    fn every_kept_route_is_public_and_has_the_parameters_that_are_documented() {
+        let document = openapi();
+        for kept in &KEPT {
+            let route = kept.route;
             assert_ne!(caching_of(&Method::GET, route), Caching::Private, "{route}");
-            assert!(!parameters.is_empty() || route.contains('{') || *route != "/api/search");
+            let read = document.paths.paths[route].get.as_ref();
+            let declared = read.and_then(|read| read.parameters.as_ref());
+            let in_query = declared.into_iter().flatten().filter_map(|one| match one {
+                RefOr::T(one) if one.parameter_in == ParameterIn::Query => Some(&*one.name),
+                _ => None,
+            });
+            assert_eq!(in_query.collect::<Vec<_>>(), kept.query, "{route}");
         }
-        assert!(routes.is_public(&Method::GET, "/problems/not-found"));
-        assert!(!routes.is_public(&Method::GET, "/api/me"));
-        assert!(!routes.is_public(&Method::POST, "/api/pitches"));
+        assert!(Routes.is_public(&Method::GET, "/problems/not-found"));
+        assert!(!Routes.is_public(&Method::GET, "/api/me"));
+        assert!(!Routes.is_public(&Method::POST, "/api/pitches"));
     }
 
     #[test]
     fn the_kinds_under_a_prefix_are_those_that_can_be() {
         use ResponseKind::{PitchDetail, PitchList, Search, UserProfile};
-        let routes = Routes::new();
+        let routes = Routes;
         assert_eq!(routes.kinds_under("/"), ResponseKind::ALL);
         assert_eq!(routes.kinds_under("/api/pitches"), [PitchDetail, PitchList]);
         assert!(
@@ -433,11 +415,6 @@ mod tests {
         assert_eq!(routes.kinds_under("/api/search?q=a"), [Search]);
         assert_eq!(routes.kinds_under("/api/users/an"), [UserProfile]);
         assert!(routes.kinds_under("/api/me").is_empty());
-        let table: Vec<_> = routes
-            .table()
-            .map(|(route, kind, _)| (route, kind))
-            .collect();
-        assert_eq!(table, KEPT);
     }
 
     #[test]

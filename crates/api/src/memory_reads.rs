@@ -1,7 +1,7 @@
 //! Public reads whose answers are in memory, before anything else is asked: the same answers that the whole
 //! router gives, without its layers, which cost several times what such an answer does.
 
-use crate::cached::{CachedResponse, Looked, kept_route, key, tell};
+use crate::cached::{CachedResponse, KeptRoute, Looked, kept_route, key, tell};
 use crate::edge::{FromEdge, is_far_enough, tell_edge};
 use crate::finish::MAX_URI;
 use crate::limits::{Class, Key};
@@ -33,7 +33,7 @@ impl<S> MemoryReads<S> {
             return None;
         }
         let responses = self.0.api.responses.as_deref()?;
-        let (route, kind) = kept_route(uri.path())?;
+        let &KeptRoute { route, kind, .. } = kept_route(uri.path())?;
         let from = request.extensions().get::<FromEdge>().copied();
         if !is_far_enough(from, responses) {
             return None;

@@ -103,7 +103,7 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
                 Some(RouteShown {
                     route: route.to_owned(),
                     kind: (*name).to_owned(),
-                    parameters: parameters.to_vec(),
+                    parameters: parameters.iter().map(ToString::to_string).collect(),
                     fresh_s: policy.fresh.as_secs(),
                     stale_while_revalidate_s: policy.stale_while_revalidate.as_secs(),
                     stale_if_error_s: policy.stale_if_error.as_secs(),

@@ -148,7 +148,7 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
                 platform,
                 node,
                 answers,
-                routes: Routes::new(),
+                routes: Routes,
                 plain: SharedCache::new(Options::default()),
                 whole: read::policies(settings.patience),
                 settings,

@@ -378,7 +378,7 @@ async fn no_trick_has_a_private_answer_stored(shell: Shell) -> Result<()> {
         .expect(200)?
         .json();
     let paths = document["paths"].as_object().context("paths")?;
-    let routes = Routes::new();
+    let routes = Routes;
     let id = maker.things[1]
         .target
         .rsplit('/')
