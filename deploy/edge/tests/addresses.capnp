@@ -6,6 +6,7 @@ using Deployed = import "../workerd.capnp";
 const config :Workerd.Config = (
   services = [
     (name = "edge", worker = Deployed.edge),
+    (name = "rooms", disk = (writable = true)),
     (name = "pages", external = (address = "127.0.0.1:1", http = ())),
     (name = "internet", network = (allow = ["private"]))
   ],

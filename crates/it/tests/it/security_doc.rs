@@ -147,14 +147,24 @@ fn items(document: &str) -> Items<'_> {
 fn has_test(source: &str, name: &str) -> bool {
     let lines: Vec<&str> = source.lines().map(str::trim).collect();
     let declared = format!("fn {name}(");
-    lines.iter().enumerate().any(|(at, line)| {
-        let before = &lines[at.saturating_sub(4)..at];
-        line.contains(&declared)
-            && (line.contains("harness: impl Harness")
-                || before
-                    .iter()
-                    .any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test")))
-    })
+    // One that runs on both shells stands in the list of those.
+    let listed = format!("{name},");
+    let mut lists = lines
+        .split(|line| line.starts_with("on_both_shells!"))
+        .skip(1);
+    let is_listed = lists.any(|list| {
+        let mut names = list.iter().take_while(|line| line.ends_with(','));
+        names.any(|line| *line == listed)
+    });
+    is_listed
+        || lines.iter().enumerate().any(|(at, line)| {
+            let before = &lines[at.saturating_sub(4)..at];
+            line.contains(&declared)
+                && (line.contains("harness: impl Harness")
+                    || before.iter().any(|line| {
+                        line.starts_with("#[test]") || line.starts_with("#[tokio::test")
+                    }))
+        })
 }
 
 #[test]
