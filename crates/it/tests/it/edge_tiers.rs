@@ -123,7 +123,8 @@ impl Here {
         self.client.get(target, &[]).await
     }
 
-    /// Asks until the answer is as it should be.
+    /// Asks until the answer is as it should be, each time when memory has forgotten the one before: what is asked
+    /// for again and again is renewed behind its answers, which then never say where they are from.
     async fn until(
         &self,
         target: &str,
@@ -143,6 +144,7 @@ impl Here {
                 answer.headers,
                 self.running.log()
             );
+            tokio::time::sleep(BOUND).await;
         }
     }
 }
