@@ -92,7 +92,9 @@ impl Stage {
         let gateway = || block_in_place(|| Gateway::start(&program));
         let worker = Worker::is_there().then(|| {
             let program = Worker::program(&format!("http://{}", origin.address()))?;
-            let program = program.env("WORKER_PITCHEY__SECRET", SECRET);
+            let program = program
+                .env("WORKER_PITCHEY__SECRET", SECRET)
+                .env("WORKER_LIMITS__CLIENTS", "0");
             block_in_place(|| Worker::start(&program))
         });
         let stage = Self {

@@ -32,8 +32,10 @@ pub(crate) struct Isolate {
     program: PathBuf,
     config: PathBuf,
     modules: PathBuf,
-    variables: [(&'static str, &'static str); 2],
+    variables: Vec<(&'static str, &'static str)>,
     origin: &'static str,
+    /// Whether it has rooms, which need a directory.
+    rooms: bool,
 }
 
 /// One that runs on the servers' core. Dropping it stops it.
@@ -86,19 +88,24 @@ impl Workerd {
                 program: self.0.clone(),
                 config: edge.join("workerd.capnp"),
                 modules: edge.join("dist"),
-                variables: [
+                variables: vec![
                     ("WORKER_PITCHEY__SECRET", SECRET),
                     ("WORKER_PITCHEY__BOUND_MS", BOUND_MS),
+                    // The load comes from one address, and Hono counts nobody and marks nothing.
+                    ("WORKER_LIMITS__CLIENTS", "0"),
+                    ("WORKER_HEADERS__DEBUG", "false"),
                 ],
                 origin: "WORKER_ORIGIN__URL",
+                rooms: true,
             },
             Isolate {
                 name: "Hono",
                 program: self.0.clone(),
                 config,
                 modules: home,
-                variables: [("PEER_SECRET", SECRET), ("PEER_BOUND_MS", BOUND_MS)],
+                variables: vec![("PEER_SECRET", SECRET), ("PEER_BOUND_MS", BOUND_MS)],
                 origin: "PEER_ORIGIN",
+                rooms: false,
             },
         ])
     }
@@ -121,7 +128,12 @@ impl Isolate {
             .arg("--import-path")
             .arg(&self.modules)
             .env(self.origin, format!("http://{}", upstream.address()))
-            .envs(self.variables);
+            .envs(self.variables.iter().copied());
+        if self.rooms {
+            let rooms = scratch.join("rooms");
+            std::fs::create_dir_all(&rooms)?;
+            command.arg(format!("--directory-path=rooms={}", rooms.display()));
+        }
         let log = scratch.join(format!("{name}.log"));
         let begun = Instant::now();
         let mut process = cores::on_core(cores::SERVERS, || {
