@@ -2,7 +2,7 @@
 //! rows mean.
 //!
 //! A driver implements [`Statements`], one method for each of the statements; [`browse`], [`detail`],
-//! [`search`] and [`profile`] make the ports of `store` of them. So the rules of a list and of a search are
+//! [`search()`] and [`profile()`] make the ports of `store` of them. So the rules of a list and of a search are
 //! written once, for the origin and for the edges that read databases of their own.
 
 mod error;
