@@ -19,10 +19,11 @@ use std::time::Duration;
 
 use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, IF_MATCH,
-    IF_UNMODIFIED_SINCE, TRANSFER_ENCODING,
+    IF_UNMODIFIED_SINCE, SET_COOKIE, TRANSFER_ENCODING,
 };
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
+use pitchey_api::RouteClass;
 use pitchey_api::edge::{KEY, Routes, STAMP, read_as_of};
 use pitchey_cache::{AsOf, Backplane, Cache, Memory, Node, NodeConfig, Policy, Shared};
 use pitchey_http_cache::{Decision, Options, Request as Asked, SharedCache, Timestamp};
@@ -32,6 +33,7 @@ use pitchey_runtime::uuid_v7;
 use crate::body::Body;
 use crate::far::Far;
 use crate::fields::{self, Client, Introduction};
+use crate::limits::class;
 use crate::platform::{FetchError, Platform};
 use crate::proxy::refusal;
 use crate::regions::{Place, Regions};
@@ -57,6 +59,14 @@ const COOKIES: [&str; 2] = ["__Host-session", POSITION];
 
 /// The cookie of one who has changed something a moment ago.
 const POSITION: &str = "__Host-position";
+
+/// The same from an edge that hears nothing, where the origin gives no position: without replicas there is none.
+const CHANGED: &str = "__Host-changed";
+
+/// As long as the longest bound of such an edge.
+const CHANGED_COOKIE: HeaderValue = HeaderValue::from_static(
+    "__Host-changed=1; Max-Age=60; Path=/; Secure; HttpOnly; SameSite=Lax",
+);
 
 /// How long the answer to a change waits until this node has heard of its invalidations. If it has not by
 /// then, what is older is not served until it has.
@@ -312,10 +322,22 @@ fn has_changed_something(headers: &HeaderMap) -> bool {
         let mut pairs = line.as_bytes().split(|byte| *byte == b';');
         pairs.any(|pair| {
             let pair = pair.trim_ascii_start();
-            let value = pair.strip_prefix(POSITION.as_bytes());
-            value.is_some_and(|value| value.starts_with(b"="))
+            [POSITION, CHANGED].iter().any(|name| is_cookie(pair, name))
         })
     })
+}
+
+fn is_cookie(pair: &[u8], name: &str) -> bool {
+    let value = pair.strip_prefix(name.as_bytes());
+    value.is_some_and(|value| value.starts_with(b"="))
+}
+
+/// Has whoever has changed something say so, unless the origin has.
+fn mark_changed(headers: &mut HeaderMap) {
+    let mut cookies = headers.get_all(SET_COOKIE).iter();
+    if !cookies.any(|cookie| is_cookie(cookie.as_bytes(), POSITION)) {
+        headers.append(SET_COOKIE, CHANGED_COOKIE);
+    }
 }
 
 /// Leaves the cookies that mean something to the origin.
@@ -398,6 +420,10 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
         if changes {
             let told = read_as_of(&parts.headers, &STAMP);
             self.settle_change(told, parts.status).await;
+            let class = class(&coming.method, uri.path());
+            if !self.hears && parts.status.is_success() && class != RouteClass::Beacon {
+                mark_changed(&mut parts.headers);
+            }
         }
         fields::end_to_end(&mut parts.headers);
         fields::strip_own(&mut parts.headers);

@@ -247,10 +247,11 @@ impl Thing {
         let mut cookies = edited.headers.get_all("set-cookie").iter();
         let cookie = cookies.find_map(|line| {
             let pair = line.to_str().ok()?.split(';').next()?;
-            pair.starts_with("__Host-position=")
-                .then(|| pair.to_owned())
+            let is_one = |name: &&str| pair.starts_with(*name);
+            let names = ["__Host-position=", "__Host-changed="];
+            names.iter().any(is_one).then(|| pair.to_owned())
         });
-        cookie.context("no position")
+        cookie.context("no cookie says so")
     }
 
     async fn ask_edit(&self, client: &Client, person: &Person) -> Result<Answer> {

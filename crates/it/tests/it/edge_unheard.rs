@@ -3,13 +3,16 @@
 
 use crate::cache_site::{Maker, PATIENCE};
 use crate::client::Client;
-use crate::edge_pitchey::{Bed, edit, open_on, versions};
+use crate::edge_pitchey::{Bed, SECRET, edit, open_on, versions};
 use crate::edge_shell::Shell;
+use crate::upstream::{Reply, Upstream};
 use anyhow::{Context as _, Result, ensure};
+use http::Method;
 use pitchey_testkit::Worker;
+use std::future::ready;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, block_in_place};
 
 /// The bound in these tests.
 const BOUND: Duration = Duration::from_millis(300);
@@ -130,4 +133,46 @@ async fn what_the_bound_has_passed_for_stands_in_for_an_origin_that_is_gone() ->
         }
         ensure!(Instant::now() < until, "the edit is never shown");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_changes_something_is_marked_where_the_origin_gives_no_position() -> Result<()> {
+    const PITCH: &str = "/api/pitches/01939000-0000-7000-8000-000000000001";
+    if !Worker::is_there() {
+        return Ok(());
+    }
+    let upstream = Upstream::start(|seen| {
+        let reply = match &*seen.target {
+            "/api/pitches/refused" => Reply::new(409, "{}"),
+            "/api/pitches/told" => {
+                Reply::new(200, "{}").with("set-cookie", "__Host-position=0/1; Path=/")
+            }
+            _ => Reply::new(200, "{}"),
+        };
+        ready(reply)
+    })
+    .await?;
+    let program = Worker::program(&upstream.url())?.env("WORKER_PITCHEY__SECRET", SECRET);
+    let worker = block_in_place(|| Worker::start(&program))?;
+    let client = Client::new(worker.address());
+    let view = format!("{PITCH}/view");
+    for (method, target, cookies) in [
+        (Method::PATCH, PITCH, vec!["__Host-changed"]),
+        (Method::POST, "/api/pitches/told", vec!["__Host-position"]),
+        (Method::POST, "/api/pitches/refused", vec![]),
+        (Method::POST, &view, vec![]),
+        (Method::GET, "/api/me", vec![]),
+    ] {
+        let answer = client.send(method, target, &[], None).await?;
+        let given = answer.headers.get_all("set-cookie").iter();
+        let names = given.filter_map(|line| line.to_str().ok()?.split('=').next());
+        assert_eq!(names.collect::<Vec<_>>(), cookies, "{target}");
+    }
+    let marked = [("cookie", "__Host-changed=1")];
+    let own = client.get(PITCH, &marked).await?.expect(200)?;
+    assert_eq!(own.header("x-cache-status"), "BYPASS");
+    // It is the edge's own, and no business of the origin's.
+    let seen = upstream.seen();
+    assert!(seen.iter().all(|seen| seen.header("cookie") == "-"));
+    Ok(())
 }
