@@ -5,13 +5,17 @@ use http::Method;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 /// No answer takes as long: what does hangs.
 const HANGS: Duration = Duration::from_secs(20);
+
+/// Connections are not used again after so long: servers close idle ones, workerd after 5 s, and a request that is
+/// sent at that moment is lost.
+const IDLE: Duration = Duration::from_secs(2);
 
 /// A client of one server. Clones share their connections.
 #[derive(Debug, Clone)]
@@ -76,7 +80,10 @@ impl Client {
     pub(crate) fn new(address: SocketAddr) -> Self {
         Self {
             address,
-            client: HyperClient::builder(TokioExecutor::new()).build_http(),
+            client: HyperClient::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(IDLE)
+                .build_http(),
         }
     }
 
