@@ -184,9 +184,12 @@ async fn no_client_misses_anything_untold() -> Result<()> {
             .context("nothing is published")
     };
 
+    // How long Redis is away, each time; by hand it may be longer.
+    let outage = std::env::var("PITCHEY_OUTAGE_SECONDS");
+    let outage = Duration::from_secs(outage.map_or(Ok(3), |text| text.parse())?);
     grow(200).await?;
     tokio::task::block_in_place(|| redis.pause())?;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(outage).await;
     tokio::task::block_in_place(|| redis.resume())?;
     let resumed = Instant::now();
     for address in addresses {
@@ -200,7 +203,7 @@ async fn no_client_misses_anything_untold() -> Result<()> {
     tokio::task::block_in_place(|| hubs[1].process().kill())?;
     grow(200).await?;
     tokio::task::block_in_place(|| redis.kill())?;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(outage).await;
     tokio::task::block_in_place(|| redis.restart_empty())?;
     let restarted = Instant::now();
     well(addresses[0]).await?;
