@@ -13,6 +13,7 @@ pub mod desk;
 mod far;
 mod fields;
 mod flights;
+pub mod health;
 pub mod limits;
 mod marks;
 mod platform;

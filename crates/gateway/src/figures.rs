@@ -189,7 +189,7 @@ impl Figures {
         }
         if let Some(health) = &self.health {
             for (name, is_up) in health.known() {
-                metrics::gauge!("dependency_up", "name" => name).set(f64::from(u8::from(is_up)));
+                metrics::gauge!("dependency_up", "name" => name.to_owned()).set(f64::from(u8::from(is_up)));
             }
         }
         if let Some(live) = &self.live {

@@ -170,7 +170,7 @@ impl Regional {
             let is_replica = status.told.times > 0 && replayed != WalPosition(u64::MAX);
             let known = json!({
                 "status": word,
-                "at": last.and_then(|(at, _)| crate::health::rfc3339(at)),
+                "at": last.and_then(|(at, _)| pitchey_edge::health::rfc3339(at)),
                 "ms": last.and_then(|(_, took)| u64::try_from(took.as_millis()).ok()),
                 "breaker": if status.open { "open" } else { "closed" },
                 "replayed": is_replica.then(|| replayed.to_string()),

@@ -184,6 +184,11 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
         self.inner.regions.as_ref()
     }
 
+    /// What it runs on.
+    pub fn platform(&self) -> &P {
+        &self.inner.platform
+    }
+
     /// Entries in memory and their bytes, about.
     pub fn size(&self) -> (u64, u64) {
         self.inner.answers.size()
