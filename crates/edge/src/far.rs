@@ -11,6 +11,9 @@ pub trait Far: Send + Sync + 'static {
     /// What is there, if it can be had.
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Option<Bytes>>;
 
+    /// The keys that begin so, a thousand at most, if that can be had.
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Option<Vec<String>>>;
+
     /// Writes it, for so long; whether it was taken.
     fn put<'a>(&'a self, key: &'a str, value: Bytes, lasting: Duration) -> BoxFuture<'a, bool>;
 }

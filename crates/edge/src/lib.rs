@@ -12,6 +12,7 @@ mod body;
 pub mod desk;
 mod far;
 mod fields;
+pub mod figures;
 mod flights;
 pub mod health;
 pub mod limits;

@@ -4,13 +4,12 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use metrics::Histogram;
-use pitchey_api::RouteClass;
+use pitchey_edge::figures::Answered;
 use pitchey_edge::{Body, Platform as _, Store as _, refusal};
-use pitchey_http_cache::CACHE_STATUS;
 use pitchey_runtime::{Clock as _, SystemRuntime, Timer as _};
 use pitchey_telemetry::{Build, Metrics, UPKEEP_INTERVAL, names};
 use pitchey_tiers::{record_kinds, record_memory, record_node};
@@ -30,107 +29,24 @@ const MAX_SCRAPERS: usize = 16;
 /// The content type of Prometheus' text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What kind of request it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Class {
-    /// One of Pitchey's, by the class that its limits have.
-    Api(RouteClass),
-    /// A connection that stays: `/ws` and `/sse`.
-    Live,
-    /// What the edge answers by itself.
-    Own,
-    /// One for any other site.
-    Proxy,
-}
-
-impl Class {
-    const ALL: [Self; 8] = [
-        Self::Api(RouteClass::Read),
-        Self::Api(RouteClass::Search),
-        Self::Api(RouteClass::Write),
-        Self::Api(RouteClass::Auth),
-        Self::Api(RouteClass::Beacon),
-        Self::Live,
-        Self::Own,
-        Self::Proxy,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Api(class) => class.name(),
-            Self::Live => "live",
-            Self::Own => "own",
-            Self::Proxy => "proxy",
-        }
-    }
-}
-
-/// What a cache did; who says nothing is the last.
-const CACHE: [&str; 6] = ["HIT", "MISS", "STALE", "REVALIDATED", "BYPASS", "none"];
-
-const STATUS: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-
 /// Durations by class, what the cache said, and status. Each handle is made when it is first needed, and then
 /// costs no look-up.
 pub(crate) struct Durations(Vec<OnceLock<Histogram>>);
 
 impl Durations {
     fn new() -> Self {
-        let count = Class::ALL.len() * CACHE.len() * STATUS.len();
-        Self((0..count).map(|_| OnceLock::new()).collect())
+        Self((0..Answered::COUNT).map(|_| OnceLock::new()).collect())
     }
 
     /// An answer is there.
-    pub(crate) fn answered(
-        &self,
-        class: Class,
-        status: StatusCode,
-        headers: &HeaderMap,
-        took: Duration,
-    ) {
-        let class = place(&Class::ALL, class);
-        let said = cache_said(headers);
-        let cache = CACHE.iter().position(|word| *word == said);
-        let cache = cache.unwrap_or(CACHE.len() - 1);
-        let status = usize::from(status.as_u16() / 100).clamp(1, STATUS.len()) - 1;
-        let at = (class * CACHE.len() + cache) * STATUS.len() + status;
-        let duration = self.0[at].get_or_init(|| {
-            let labels = [
-                ("class", Class::ALL[class].name()),
-                ("cache", CACHE[cache]),
-                ("status", STATUS[status]),
-            ];
+    pub(crate) fn count(&self, answered: Answered, took: Duration) {
+        let duration = self.0[answered.index()].get_or_init(|| {
+            let [class, cache, status] = answered.labels();
+            let labels = [("class", class), ("cache", cache), ("status", status)];
             metrics::histogram!(names::EDGE_ANSWER_DURATION, &labels)
         });
         duration.record(took.as_secs_f64());
     }
-}
-
-/// What the cache did, in a word, by what it says of it (RFC 9211).
-fn cache_said(headers: &HeaderMap) -> &'static str {
-    // The last member is ours.
-    let mut lines = headers.get_all(CACHE_STATUS).iter();
-    let line = lines.next_back().and_then(|line| line.to_str().ok());
-    let Some(ours) = line.and_then(|list| list.rsplit(',').next()) else {
-        return "none";
-    };
-    let mut parameters = ours.split(';').skip(1).map(str::trim);
-    let has = |wanted: &str| parameters.clone().any(|one| one.starts_with(wanted));
-    match parameters.clone().find_map(|one| one.strip_prefix("fwd=")) {
-        Some("stale") if has("hit") => "STALE",
-        Some("stale") if has("fwd-status=304") => "REVALIDATED",
-        Some("bypass" | "method" | "request") => "BYPASS",
-        Some(_) => "MISS",
-        None if has("ttl=-") => "STALE",
-        None if parameters.any(|one| one == "hit") => "HIT",
-        None => "none",
-    }
-}
-
-fn place(all: &[Class], class: Class) -> usize {
-    all.iter()
-        .position(|one| *one == class)
-        .unwrap_or(all.len() - 1)
 }
 
 /// What is looked up when a scraper asks.
@@ -189,7 +105,8 @@ impl Figures {
         }
         if let Some(health) = &self.health {
             for (name, is_up) in health.known() {
-                metrics::gauge!("dependency_up", "name" => name.to_owned()).set(f64::from(u8::from(is_up)));
+                metrics::gauge!("dependency_up", "name" => name.to_owned())
+                    .set(f64::from(u8::from(is_up)));
             }
         }
         if let Some(live) = &self.live {
@@ -211,34 +128,5 @@ impl Answers<Native> for Figures {
         let text = HeaderValue::from_static(TEXT_FORMAT);
         response.headers_mut().insert(CONTENT_TYPE, text);
         response
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_cache_did_is_a_word() {
-        for (lines, word) in [
-            (&["pitchey-edge; hit; ttl=12; detail=memory"][..], "HIT"),
-            (&["pitchey-edge; hit; ttl=-3"], "STALE"),
-            (&["pitchey-edge; hit; fwd=stale"], "STALE"),
-            (
-                &["pitchey-edge; fwd=stale; fwd-status=304; stored"],
-                "REVALIDATED",
-            ),
-            (&["pitchey-edge; fwd=stale; fwd-status=200"], "MISS"),
-            (&["origin; hit, pitchey-edge; fwd=uri-miss; stored"], "MISS"),
-            (&["origin; hit", "pitchey-edge; fwd=method"], "BYPASS"),
-            (&["pitchey-edge; detail=hit"], "none"),
-            (&[], "none"),
-        ] {
-            let mut headers = HeaderMap::new();
-            for line in lines {
-                headers.append(CACHE_STATUS, HeaderValue::from_static(line));
-            }
-            assert_eq!(cache_said(&headers), word, "{lines:?}");
-        }
     }
 }

@@ -73,9 +73,11 @@ impl Health {
 
     /// Asks everybody again and again, until `stop` is cancelled.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let asking = self.asking.keep_asking(self.interval, &|name, status, was| {
-            tracing::info!(target_name = name, ?status, ?was, "a probe tells news");
-        });
+        let asking = self
+            .asking
+            .keep_asking(self.interval, &|name, status, was| {
+                tracing::info!(target_name = name, ?status, ?was, "a probe tells news");
+            });
         stop.run_until_cancelled(asking).await;
     }
 }

@@ -1,5 +1,6 @@
 //! What is the edge's own, under `/__edge/`: its health for whoever asks, the rest for operators.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::CONTENT_LENGTH;
@@ -8,6 +9,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use pitchey_edge::desk::{self, Ask, Desk, Refused, Status};
+use pitchey_edge::figures::Ledger;
 use pitchey_edge::{Body, Client, Platform as _, Store as _};
 use pitchey_runtime::{Clock as _, Monotonic, SystemRuntime, timeout};
 use serde_json::json;
@@ -29,6 +31,7 @@ pub(crate) struct Own {
     desk: Desk,
     mode: Mode,
     live: Option<Live>,
+    ledger: Option<Arc<Ledger>>,
     began: Monotonic,
     runtime: SystemRuntime,
 }
@@ -38,12 +41,14 @@ impl Own {
         config: &Config,
         mode: Mode,
         live: Option<Live>,
+        ledger: Option<Arc<Ledger>>,
         runtime: SystemRuntime,
     ) -> Self {
         Self {
             desk: Desk::new(config.desk.secret(), runtime.wall()),
             mode,
             live,
+            ledger,
             began: runtime.now(),
             runtime,
         }
@@ -113,6 +118,13 @@ impl Own {
     async fn done(&self, ask: Ask, client: Client) -> Response<Body<Native>> {
         match ask {
             Ask::Status => desk::answer(StatusCode::OK, &self.status()),
+            Ask::Figures => {
+                let told = self
+                    .ledger
+                    .as_ref()
+                    .map(|ledger| ledger.told(self.runtime.wall()));
+                desk::answer(StatusCode::OK, &told)
+            }
             Ask::Routes => {
                 let routes = match &self.mode {
                     Mode::Proxy(_) => Vec::new(),

@@ -6,6 +6,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use ipnet::IpNet;
+use pitchey_edge::figures::{Answered, Class, Ledger, Summary};
 use pitchey_edge::limits::{self, Limits};
 use pitchey_edge::{ASSETS, Body, Client, Marks, Proxy, Settings, refusal};
 use pitchey_http_cache::Options;
@@ -17,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ms};
-use crate::figures::{self, Class, Durations, Figures};
+use crate::figures::{self, Durations, Figures};
 use crate::folder::Folder;
 use crate::health::Health;
 use crate::live::Live;
@@ -92,14 +93,20 @@ pub async fn serve(
             Some(durations)
         }
     };
+    // Who could read it is an operator.
+    let ledger = config.desk.secret().is_some().then(|| {
+        let location = &config.headers.location;
+        Arc::new(Ledger::new(location, runtime.wall()))
+    });
     let service = Gateway(Arc::new(Parts {
         durations,
+        ledger: ledger.clone(),
         assets,
         health,
         marks: (config.pitchey.enabled && config.headers.debug)
             .then(|| Marks::new(&config.headers.location)),
         limits: config.limits.limits().filter(|_| config.pitchey.enabled),
-        own: Own::new(&config, mode.clone(), live.clone(), runtime),
+        own: Own::new(&config, mode.clone(), live.clone(), ledger, runtime),
         mode,
         live: live.clone(),
         trusted,
@@ -153,6 +160,7 @@ pub(crate) enum Mode {
 
 struct Parts {
     durations: Option<Durations>,
+    ledger: Option<Arc<Ledger>>,
     assets: Option<Proxy<Native>>,
     health: Option<Health>,
     marks: Option<Marks>,
@@ -190,15 +198,34 @@ impl Parts {
 
 impl Answers<Native> for Gateway {
     async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body<Native>> {
-        let Some(durations) = &self.0.durations else {
+        let Parts {
+            durations,
+            ledger,
+            runtime,
+            ..
+        } = &*self.0;
+        if durations.is_none() && ledger.is_none() {
             return self.answered(request, peer).await;
-        };
-        let runtime = self.0.runtime;
+        }
         let began = runtime.now();
         let class = self.0.class(request.method(), request.uri().path());
         let response = self.answered(request, peer).await;
         let took = runtime.now().since(began);
-        durations.answered(class, response.status(), response.headers(), took);
+        let answered = Answered::of(class, response.status(), response.headers());
+        if let Some(durations) = durations {
+            durations.count(answered, took);
+        }
+        if let Some(ledger) = ledger
+            && let Some(hour) = ledger.count(answered, took, runtime.wall())
+        {
+            let Summary {
+                from,
+                span_s,
+                all: figures,
+                ..
+            } = hour;
+            tracing::info!(from, span_s, ?figures, "an hour is over");
+        }
         response
     }
 }

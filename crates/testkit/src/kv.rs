@@ -11,6 +11,8 @@ use anyhow::Result;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Method, Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
+use serde_json::json;
 
 use crate::loopback::{Answers, Loopback, response};
 
@@ -43,6 +45,12 @@ impl KvServer {
         keys.sort();
         keys
     }
+
+    /// What is there for a key as it is written in addresses.
+    pub fn value(&self, key: &str) -> Option<Bytes> {
+        let values = self.values.lock();
+        values.get(key).map(|(value, _)| value.clone())
+    }
 }
 
 impl Values {
@@ -53,6 +61,27 @@ impl Values {
 
 struct Namespace(Arc<Values>);
 
+impl Namespace {
+    /// The keys that begin so and are not expired, in one page.
+    fn list(&self, prefix: &str) -> String {
+        let now = Instant::now();
+        let values = self.0.lock();
+        let there = values
+            .iter()
+            .filter(|(_, (_, until))| until.is_none_or(|until| now < until));
+        let mut names: Vec<String> = there.map(|(key, _)| decoded(key)).collect();
+        names.retain(|name| name.starts_with(prefix));
+        names.sort();
+        let keys: Vec<_> = names.iter().map(|name| json!({ "name": name })).collect();
+        json!({ "keys": keys, "list_complete": true }).to_string()
+    }
+}
+
+/// A key as it is meant, from how it is written in an address.
+fn decoded(key: &str) -> String {
+    percent_decode_str(key).decode_utf8_lossy().into_owned()
+}
+
 impl Answers for Namespace {
     async fn answer(&self, request: Request<Bytes>) -> Response<Full<Bytes>> {
         let key = request.uri().path().trim_start_matches('/').to_owned();
@@ -62,6 +91,13 @@ impl Answers for Namespace {
             .find_map(|pair| pair.strip_prefix("expiration_ttl="))
             .and_then(|seconds| seconds.parse::<u64>().ok());
         match *request.method() {
+            Method::GET if key.is_empty() => {
+                let prefix = query
+                    .split('&')
+                    .find_map(|pair| pair.strip_prefix("prefix="))
+                    .unwrap_or_default();
+                response(StatusCode::OK, self.list(&decoded(prefix)))
+            }
             Method::GET => {
                 let now = Instant::now();
                 let values = self.0.lock();

@@ -37,7 +37,13 @@ function pairs(lines) {
 class Life {
   configured = false;
   ended = false;
+  // How many there were before it.
+  failures;
   #waiting = new Set();
+
+  constructor(failures) {
+    this.failures = failures;
+  }
 
   // What `work` gives, or what it promises, or the end of the module that it is done by.
   guard(work) {
@@ -75,13 +81,13 @@ class Life {
   }
 }
 
-let life = new Life();
+let life = new Life(0);
 
 // The life of the module, and a new one if that has ended.
 export function living(renew) {
   if (life.ended) {
     renew();
-    life = new Life();
+    life = new Life(life.failures + 1);
   }
   return life;
 }
@@ -195,6 +201,14 @@ export function kvGet(key, patience) {
     return value && new Uint8Array(value);
   };
   return within(patience, get, null);
+}
+
+export function kvList(prefix, patience) {
+  const list = async () => {
+    const { keys } = await pages.list({ prefix });
+    return keys.map(({ name }) => name);
+  };
+  return within(patience, list, null);
 }
 
 export function kvPut(key, value, seconds, patience) {

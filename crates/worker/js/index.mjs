@@ -10,13 +10,17 @@ export { Rooms } from "./rooms.mjs";
 
 edge.initSync({ module });
 
+// Tells the module its variables, once.
+function configured(life, env) {
+  if (life.configured) return;
+  bind(env);
+  life.run(() => edge.configure(variables(env), life.failures));
+  life.configured = true;
+}
+
 // An answer, at once if it is in memory; else the promise of one.
 function answered(life, request, env, context) {
-  if (!life.configured) {
-    bind(env);
-    life.run(() => edge.configure(variables(env)));
-    life.configured = true;
-  }
+  configured(life, env);
   const { method, url, headers } = request;
   const ofRooms = isOfRooms(url) ? atTheDoor(life, request, env) : undefined;
   if (ofRooms !== undefined) return ofRooms;
@@ -49,5 +53,12 @@ export default {
     } catch (error) {
       return instead(error);
     }
+  },
+
+  // Every five minutes, as wrangler.toml says.
+  async scheduled(controller, env, context) {
+    const life = living(edge.__wbg_reset_state);
+    configured(life, env);
+    await life.guard(() => edge.scheduled(controller.scheduledTime, context));
   },
 };

@@ -10,18 +10,23 @@ use http::header::{HeaderMap, HeaderName};
 use http::response::Parts;
 use http::{Method, Request, Response, StatusCode, Uri};
 use js_sys::Uint8Array;
-use pitchey_edge::limits::Limits;
+use pitchey_edge::figures::{Answered, Class, Collector};
+use pitchey_edge::health::{HEALTH, Health};
+use pitchey_edge::limits::{self, Limits};
 use pitchey_edge::{Body, Client, Far, Marks, Page, Proxy, Settings, Site, SiteSettings, refusal};
 use pitchey_http_cache::Options;
-use pitchey_runtime::{Clock as _, Random as _};
+use pitchey_runtime::{Clock as _, Random as _, Spawn as _, Timer as _};
 use send_wrapper::SendWrapper;
+use time::OffsetDateTime;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_futures::future_to_promise;
 
 use crate::body::{Upload, outgoing};
 use crate::config::Config;
+use crate::cron::{self, TELL};
 use crate::memory::IsolateMemory;
+use crate::meter::{self, METER, METRICS};
 use crate::own::{Asked, OWN, Own};
 use crate::pages::Kv;
 use crate::platform::{Workers, length};
@@ -36,12 +41,17 @@ const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The edge of this isolate.
-struct Edge {
-    mode: Mode,
-    platform: Workers,
-    config: Config,
+pub(crate) struct Edge {
+    pub(crate) mode: Mode,
+    pub(crate) platform: Workers,
+    pub(crate) config: Config,
     own: Own,
     limits: Option<Limits>,
+    pub(crate) health: Option<Health<Workers>>,
+    pub(crate) collector: Option<Arc<Collector>>,
+    began: OffsetDateTime,
+    /// How many modules have failed before this one.
+    failures: u32,
 }
 
 pub(crate) enum Mode {
@@ -53,15 +63,20 @@ thread_local! {
     static EDGE: RefCell<Option<Rc<Edge>>> = const { RefCell::new(None) };
 }
 
-/// Makes the edge that the variables ask for, a JSON object. What is wrong with them is logged, and every
-/// request answered with an error.
+/// That of this isolate, if it was configured.
+pub(crate) fn edge() -> Option<Rc<Edge>> {
+    EDGE.with_borrow(Clone::clone)
+}
+
+/// Makes the edge that the variables ask for, a JSON object, after so many modules that failed. What is wrong with
+/// them is logged, and every request answered with an error.
 #[wasm_bindgen]
-pub fn configure(variables: &str) {
+pub fn configure(variables: &str, failures: u32) {
     tell_panics();
     match Config::parse(variables) {
         Ok(config) => {
             door::open(&config);
-            EDGE.set(Some(Rc::new(Edge::new(config))));
+            EDGE.set(Some(Rc::new(Edge::new(config, failures))));
         }
         Err(problems) => glue::log(&format!("the configuration is wrong: {problems}")),
     }
@@ -73,7 +88,7 @@ pub(crate) fn tell_panics() {
 }
 
 impl Edge {
-    fn new(config: Config) -> Self {
+    fn new(config: Config, failures: u32) -> Self {
         let platform = Workers::new(&config);
         let clock = platform.clone();
         let (origin, name) = (config.origin.clone(), "pitchey-edge".to_owned());
@@ -111,8 +126,12 @@ impl Edge {
         let limits = config.pitchey.as_ref();
         let limits = limits.and_then(|_| Limits::new(config.clients, &config.rates));
         Self {
-            mode,
             own: Own::new(&config, &clock),
+            health: cron::health(&config, &clock, &mode),
+            collector: cron::collector(&config, &clock).map(Arc::new),
+            mode,
+            began: clock.wall(),
+            failures,
             platform: clock,
             config,
             limits,
@@ -121,15 +140,71 @@ impl Edge {
 
     /// What answers to a request with these fields are to say of this edge, if anything.
     fn marks(&self, headers: &HeaderMap) -> Option<Marks> {
-        self.config
-            .pitchey
-            .as_ref()
-            .filter(|pitchey| pitchey.marks)?;
-        let ray = headers.get(CF_RAY).and_then(|ray| ray.to_str().ok());
-        // It ends with the code of the data centre.
-        let location = ray.and_then(|ray| ray.rsplit_once('-'));
-        Some(Marks::new(location.map_or("", |(_, location)| location)))
+        self.has_marks().then(|| Marks::new(location(headers)))
     }
+
+    fn has_marks(&self) -> bool {
+        let pitchey = self.config.pitchey.as_ref();
+        pitchey.is_some_and(|pitchey| pitchey.marks)
+    }
+
+    /// What the edge answers to everybody by itself, in the place of an origin.
+    fn by_itself(&self, method: &Method, path: &str) -> Option<Response<Body<Workers>>> {
+        if path == METRICS && self.has_marks() && matches!(*method, Method::GET | Method::HEAD) {
+            return Some(meter::told(self.began, self.failures));
+        }
+        let health = self.health.as_ref()?;
+        if !Health::<Workers>::takes(method, path) {
+            return None;
+        }
+        if health.is_due() {
+            let health = health.clone();
+            self.platform.spawn(async move { health.ask(TELL).await });
+        }
+        Some(health.answer(method, Default::default))
+    }
+
+    /// Counts an answer, and sees to it that it is written down.
+    fn count(
+        &self,
+        collector: &Arc<Collector>,
+        answered: Answered,
+        took: Duration,
+        location: &str,
+    ) {
+        let now = self.platform.wall();
+        if !collector.count(answered, took, now) {
+            return;
+        }
+        let (collector, location) = (collector.clone(), location.to_owned());
+        let waiting = Duration::from_millis(self.config.duties.write_after_ms.into());
+        let waiting = self.platform.sleep(waiting);
+        self.platform.spawn(async move {
+            waiting.await;
+            if !collector.write(&location, now).await {
+                glue::log("what was counted is not written: KV does not take it");
+            }
+        });
+    }
+
+    fn class(&self, method: &Method, path: &str) -> Class {
+        if path.starts_with(OWN) || path == HEALTH || path == METRICS {
+            Class::Own
+        } else {
+            match self.mode {
+                Mode::Proxy(_) => Class::Proxy,
+                Mode::Pitchey(_) => Class::Api(limits::class(method, path)),
+            }
+        }
+    }
+}
+
+/// The code of the data centre that a request has come to; empty if nobody says it.
+fn location(headers: &HeaderMap) -> &str {
+    let ray = headers.get(CF_RAY).and_then(|ray| ray.to_str().ok());
+    // It ends with that.
+    ray.and_then(|ray| ray.rsplit_once('-'))
+        .map_or("", |(_, location)| location)
 }
 
 /// Answers a request, whose fields are a text: a response, if there is one at once, else the promise of one.
@@ -160,7 +235,7 @@ async fn answered(
     fields: String,
     body: Option<glue::Stream>,
 ) -> glue::Response {
-    let response = match EDGE.with_borrow(Clone::clone) {
+    let response = match edge() {
         Some(edge) => handle(&edge, &method, &url, &fields, body).await,
         None => {
             let text = "The edge is not configured as it must be.";
@@ -220,22 +295,50 @@ async fn handle(
     fields: &str,
     body: Option<glue::Stream>,
 ) -> Response<Body<Workers>> {
+    let bytes = url.len() + fields.len();
+    let validated = |is_good| METER.with(|meter| meter.validate.called(bytes, is_good));
+    let method = Method::from_bytes(method.as_bytes()).ok();
+    let Some((method, uri)) = method.zip(path_and_query(url).parse::<Uri>().ok()) else {
+        validated(false);
+        return refusal(StatusCode::BAD_REQUEST, "This is no address.");
+    };
+    if fields.len() > edge.config.max_header_bytes {
+        validated(false);
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return refusal(status, "The header of the request is too large.");
+    }
+    let headers = fields::read(fields);
+    validated(true);
+    let began = edge.platform.now();
+    let counted = edge.collector.as_ref().map(|collector| {
+        let class = edge.class(&method, uri.path());
+        (collector, class, location(&headers).to_owned())
+    });
+    let response = decided(edge, method, uri, headers, (url, body)).await;
+    let took = edge.platform.now().since(began);
+    meter::answered(took);
+    if let Some((collector, class, location)) = counted {
+        let answered = Answered::of(class, response.status(), response.headers());
+        edge.count(collector, answered, took, &location);
+    }
+    response
+}
+
+async fn decided(
+    edge: &Edge,
+    method: Method,
+    uri: Uri,
+    mut headers: HeaderMap,
+    (url, body): (&str, Option<glue::Stream>),
+) -> Response<Body<Workers>> {
     let Edge {
         mode,
         platform,
         config,
         own,
         limits,
+        ..
     } = edge;
-    let method = Method::from_bytes(method.as_bytes()).ok();
-    let Some((method, uri)) = method.zip(path_and_query(url).parse::<Uri>().ok()) else {
-        return refusal(StatusCode::BAD_REQUEST, "This is no address.");
-    };
-    if fields.len() > config.max_header_bytes {
-        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        return refusal(status, "The header of the request is too large.");
-    }
-    let mut headers = fields::read(fields);
     let marks = edge.marks(&headers).map(|marks| (marks, platform.now()));
     let client = Client {
         address: headers
@@ -251,6 +354,9 @@ async fn handle(
     if let Some(refused) = counted.and_then(|counted| counted.refused()) {
         return refused;
     }
+    if let Some(response) = edge.by_itself(&method, uri.path()) {
+        return response;
+    }
     if uri.path().starts_with(OWN) {
         let asked = Asked {
             method,
@@ -258,7 +364,7 @@ async fn handle(
             headers,
             body,
         };
-        return Box::pin(own.answer(mode, platform, asked, client)).await;
+        return Box::pin(own.answer(edge, asked, client)).await;
     }
     let declared = length(&headers);
     if declared.is_some_and(|length| length > config.max_body_bytes) {

@@ -11,6 +11,7 @@ use pitchey_api::edge::MIN_SECRET;
 use pitchey_edge::desk::DeskSecret;
 use pitchey_edge::limits::Rates;
 
+use crate::duties::Duties;
 use crate::rooms::Realtime;
 
 /// The most that an isolate may be told to keep: it has 128 MiB in all.
@@ -51,6 +52,8 @@ pub struct Config {
     pub clients: usize,
     /// How often each may ask.
     pub rates: Rates,
+    /// What it does besides answering.
+    pub duties: Duties,
 }
 
 /// KV, by the binding `PAGES`.
@@ -139,6 +142,7 @@ impl Config {
             desk: reader.desk(),
             clients: reader.number("LIMITS__CLIENTS", 5_000, 0..=100_000),
             rates: reader.rates(),
+            duties: reader.duties(),
         };
         if let Some((pitchey, kv)) = config.pitchey.as_ref().zip(config.kv.as_ref())
             && pitchey.bound_ms + kv.bound_ms > MOST_BOUND_MS

@@ -48,6 +48,10 @@ extern "C" {
     #[wasm_bindgen(js_name = kvGet)]
     pub(crate) fn kv_get(key: &str, patience: u32) -> Promise;
 
+    /// The keys of KV that begin so, a thousand at most, or null.
+    #[wasm_bindgen(js_name = kvList)]
+    pub(crate) fn kv_list(prefix: &str, patience: u32) -> Promise;
+
     /// Whether KV has taken it, for so many seconds.
     #[wasm_bindgen(js_name = kvPut)]
     pub(crate) fn kv_put(key: &str, value: Uint8Array, seconds: u32, patience: u32) -> Promise;

@@ -1,12 +1,13 @@
 //! The edge on Cloudflare Workers: the bindings of the platform as the ports of `crates/edge`.
 //!
-//! What is not about JavaScript ([`config`], [`memory`], [`rooms::config`]) builds everywhere and is tested natively; the rest
+//! What is not about JavaScript ([`config`], [`duties`], [`memory`], [`rooms::config`]) builds everywhere and is tested natively; the rest
 //! exists in WebAssembly alone. `js/index.mjs` is the module that Workers start; it calls `answer`.
 //!
 //! JavaScript is crossed seldom: a request comes in one call, its fields as one text, and what goes out goes
 //! in one call.
 
 pub mod config;
+pub mod duties;
 pub mod memory;
 pub mod rooms;
 
@@ -15,9 +16,13 @@ mod answer;
 #[cfg(target_arch = "wasm32")]
 mod body;
 #[cfg(target_arch = "wasm32")]
+mod cron;
+#[cfg(target_arch = "wasm32")]
 mod fields;
 #[cfg(target_arch = "wasm32")]
 mod glue;
+#[cfg(target_arch = "wasm32")]
+mod meter;
 #[cfg(target_arch = "wasm32")]
 mod own;
 #[cfg(target_arch = "wasm32")]
@@ -31,5 +36,7 @@ mod scope;
 
 #[cfg(target_arch = "wasm32")]
 pub use answer::{answer, configure};
+#[cfg(target_arch = "wasm32")]
+pub use cron::scheduled;
 #[cfg(target_arch = "wasm32")]
 pub use rooms::{door::admit, hall::Hall};

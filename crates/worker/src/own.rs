@@ -13,10 +13,11 @@ use pitchey_runtime::{Clock as _, Monotonic, timeout};
 use serde_json::json;
 use time::OffsetDateTime;
 
-use crate::answer::Mode;
+use crate::answer::{Edge, Mode};
 use crate::body::Download;
 use crate::config::Config;
 use crate::glue;
+use crate::meter::METER;
 use crate::platform::{Workers, length};
 
 /// What its addresses begin with.
@@ -52,11 +53,11 @@ impl Own {
 
     pub(crate) async fn answer(
         &self,
-        mode: &Mode,
-        platform: &Workers,
+        edge: &Edge,
         asked: Asked,
         client: Client,
     ) -> Response<Body<Workers>> {
+        let Edge { mode, platform, .. } = edge;
         if asked.uri.path() == "/__edge/health" {
             let (entries, bytes) = size(mode);
             // It hears nothing, so there is nothing to be attached to.
@@ -66,7 +67,7 @@ impl Own {
             return desk::answer(StatusCode::OK, &health);
         }
         match self.heard(mode, platform, asked).await {
-            Ok(ask) => self.done(mode, platform, ask, client).await,
+            Ok(ask) => self.done(edge, ask, client).await,
             Err(refused) => {
                 if refused != Refused::NotHere {
                     glue::log(&format!("an operator is refused: {refused}"));
@@ -101,7 +102,9 @@ impl Own {
             }
             Ok(Err(_)) | Err(_) => return Err(Refused::Broken),
         };
-        let ask = self.desk.open(&admitted, &body, platform.wall())?;
+        let opened = self.desk.open(&admitted, &body, platform.wall());
+        METER.with(|meter| meter.sign.called(body.len(), opened.is_ok()));
+        let ask = opened?;
         if let Mode::Pitchey(site) = mode
             && site.hears_first(admitted.nonce()).await == Some(false)
         {
@@ -110,14 +113,16 @@ impl Own {
         Ok(ask)
     }
 
-    async fn done(
-        &self,
-        mode: &Mode,
-        platform: &Workers,
-        ask: Ask,
-        client: Client,
-    ) -> Response<Body<Workers>> {
+    async fn done(&self, edge: &Edge, ask: Ask, client: Client) -> Response<Body<Workers>> {
+        let Edge { mode, platform, .. } = edge;
         match ask {
+            Ask::Figures => {
+                let told = match &edge.collector {
+                    Some(collector) => Some(collector.told(platform.wall()).await),
+                    None => None,
+                };
+                desk::answer(StatusCode::OK, &told)
+            }
             Ask::Status => desk::answer(StatusCode::OK, &self.status(mode, platform)),
             Ask::Routes => {
                 let routes = match mode {

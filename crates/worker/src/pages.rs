@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use js_sys::Uint8Array;
+use js_sys::{Array, Uint8Array};
 use pitchey_edge::Far;
 use send_wrapper::SendWrapper;
-use wasm_bindgen::JsValue;
+use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
 use crate::glue;
@@ -30,6 +30,15 @@ impl Far for Kv {
         Box::pin(async move {
             let value = getting.await.ok().filter(|value| !value.is_null())?;
             Some(Bytes::from(Uint8Array::from(value).to_vec()))
+        })
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Option<Vec<String>>> {
+        let listing = SendWrapper::new(JsFuture::from(glue::kv_list(prefix, self.patience_ms)));
+        Box::pin(async move {
+            let names = listing.await.ok().filter(|names| !names.is_null())?;
+            let names: Array = names.unchecked_into();
+            Some(names.iter().filter_map(|name| name.as_string()).collect())
         })
     }
 

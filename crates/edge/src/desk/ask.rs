@@ -191,6 +191,14 @@ impl Purge {
 }
 
 impl Warm {
+    /// These paths, as browsers ask for them.
+    pub fn new(paths: Vec<Box<str>>) -> Self {
+        Self {
+            paths,
+            accept_encoding: Self::as_browsers_do(),
+        }
+    }
+
     fn as_browsers_do() -> String {
         "gzip, deflate, br, zstd".to_owned()
     }

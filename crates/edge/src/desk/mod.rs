@@ -1,4 +1,4 @@
-//! What operators see of an edge and have it do: `/__edge/status`, `routes`, `purge` and `warm`.
+//! What operators see of an edge and have it do: `/__edge/status`, `figures`, `routes`, `purge` and `warm`.
 //!
 //! Every request is signed ([`DeskSecret`]); without a secret there are no such doors. What is decided about a
 //! request is here, for whichever shell received it: [`Desk::admit`] from its header, [`Desk::open`] from its
@@ -38,8 +38,9 @@ const WINDOW_MS: i64 = 60_000;
 pub(crate) const REMEMBERED: std::time::Duration = std::time::Duration::from_mins(2);
 
 /// Where operators are answered, and which method they use.
-const DOORS: [(&str, Method, Door); 4] = [
+const DOORS: [(&str, Method, Door); 5] = [
     ("/__edge/status", Method::GET, Door::Status),
+    ("/__edge/figures", Method::GET, Door::Figures),
     ("/__edge/routes", Method::GET, Door::Routes),
     ("/__edge/purge", Method::POST, Door::Purge),
     ("/__edge/warm", Method::POST, Door::Warm),
@@ -48,6 +49,7 @@ const DOORS: [(&str, Method, Door); 4] = [
 #[derive(Clone, Copy, Debug)]
 enum Door {
     Status,
+    Figures,
     Routes,
     Purge,
     Warm,
@@ -58,6 +60,8 @@ enum Door {
 pub enum Ask {
     /// How the edge is.
     Status,
+    /// What it has counted.
+    Figures,
     /// What it keeps, by which rules.
     Routes,
     /// To forget.
@@ -173,6 +177,7 @@ impl Desk {
         }
         match door {
             Door::Status => Ok(Ask::Status),
+            Door::Figures => Ok(Ask::Figures),
             Door::Routes => Ok(Ask::Routes),
             Door::Purge => Purge::read(body).map(Ask::Purge),
             Door::Warm => Warm::read(body).map(Ask::Warm),

@@ -183,6 +183,19 @@ impl<P: Platform, S: Shared> Tier<P, S> {
         }
     }
 
+    /// Whether it answers, asked for a key that nobody has.
+    pub(super) async fn answers(&self) -> bool {
+        let lookup = Lookup {
+            key: "edge:health".into(),
+            wish: Wish::Never,
+            lease: Duration::ZERO,
+            tags: Vec::new(),
+            keep: Duration::ZERO,
+        };
+        let looking = self.backplane.tier().lookup(&lookup);
+        self.backplane.ask(looking).await.is_ok()
+    }
+
     async fn load(self: Arc<Self>, of: &Beyond<P, S>) -> Result<Loaded<Page>, Failure> {
         let (asked, stand_in) = match self.consult(of).await {
             Consulted::Fresh(stored, page) => {

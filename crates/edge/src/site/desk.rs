@@ -1,5 +1,6 @@
 //! What operators have Pitchey's edge do: forget, warm, and say what it keeps.
 
+use futures::future::BoxFuture;
 use http::StatusCode;
 use http::uri::PathAndQuery;
 use pitchey_api::ResponseKind;
@@ -83,6 +84,15 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
         let tier = self.inner.tier.as_ref()?;
         let name = ["desk:", nonce].concat();
         tier.claims(&name, desk::REMEMBERED).await
+    }
+
+    /// What asks the tier whether it answers, if there is one.
+    pub fn tier_probe(&self) -> Option<Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>> {
+        let tier = self.inner.tier.clone()?;
+        Some(Box::new(move || {
+            let tier = tier.clone();
+            Box::pin(async move { tier.answers().await })
+        }))
     }
 
     /// Asks for these paths as this client would.

@@ -432,6 +432,12 @@ mod tests {
             fn get<'a>(&'a self, _: &'a str) -> futures::future::BoxFuture<'a, Option<Bytes>> {
                 Box::pin(std::future::ready(None))
             }
+            fn list<'a>(
+                &'a self,
+                _: &'a str,
+            ) -> futures::future::BoxFuture<'a, Option<Vec<String>>> {
+                Box::pin(std::future::ready(None))
+            }
             fn put<'a>(
                 &'a self,
                 _: &'a str,

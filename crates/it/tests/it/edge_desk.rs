@@ -43,7 +43,7 @@ fn signed(method: &Method, target: &str, nonce: &str, body: &str) -> Result<Stri
 }
 
 /// Asks as an operator does.
-async fn operate(client: &Client, target: &str, body: Option<Value>) -> Result<Answer> {
+pub(crate) async fn operate(client: &Client, target: &str, body: Option<Value>) -> Result<Answer> {
     let method = if body.is_some() {
         Method::POST
     } else {

@@ -17,6 +17,7 @@ mod deadlines_pg;
 mod dev;
 mod edge_assets;
 mod edge_desk;
+mod edge_duties;
 mod edge_faults;
 mod edge_figures;
 mod edge_health;

@@ -1,4 +1,4 @@
-//! `pitchey edge status`, `routes`, `purge` and `warm`: one edge, asked as an operator.
+//! `pitchey edge status`, `figures`, `routes`, `purge` and `warm`: one edge, asked as an operator.
 
 use super::ask::{Door, Edge};
 use crate::figures::grouped;
@@ -6,6 +6,7 @@ use crate::output::Output;
 use crate::table::{Table, bytes, fields};
 use anyhow::Context as _;
 use pitchey_edge::desk::{Purge, Purged, RouteShown, Status, Warmed};
+use pitchey_edge::figures::{Figures, Summary, Told};
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -78,6 +79,66 @@ fn text(status: &Status) -> String {
         lines.push(("live connections", grouped(live)));
     }
     fields(&lines)
+}
+
+pub(super) async fn figures(door: Door, output: &mut Output<'_>) -> anyhow::Result<ExitCode> {
+    let told: Option<Told> = Edge::new(door)?.ask("/__edge/figures", None).await?;
+    output.show(&told, || match &told {
+        None => "this edge has no place to keep figures in\n".to_owned(),
+        Some(told) => figures_text(told),
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn figures_text(told: &Told) -> String {
+    let mut table = Table::new(&[
+        "from",
+        ">span s",
+        ">edges",
+        "of",
+        ">requests",
+        ">each s",
+        ">hits %",
+        ">errors %",
+        ">p50 ms",
+        ">p95 ms",
+        ">p99 ms",
+    ]);
+    let optional = |value: Option<f64>, decimals: usize| {
+        value.map_or_else(|| "-".to_owned(), |value| format!("{value:.decimals$}"))
+    };
+    let mut add = |summary: &Summary, of: &str, figures: &Figures| {
+        let percent = |share: Option<f64>| optional(share.map(|share| share * 100.0), 1);
+        table.row([
+            summary.from.clone(),
+            grouped(summary.span_s.into()),
+            grouped(summary.edges.into()),
+            of.to_owned(),
+            grouped(figures.requests),
+            format!("{:.1}", figures.per_second),
+            percent(figures.hit_rate),
+            percent(figures.error_rate),
+            optional(figures.p50_ms, 1),
+            optional(figures.p95_ms, 1),
+            optional(figures.p99_ms, 1),
+        ]);
+    };
+    for spans in [&told.windows, &told.hours] {
+        for (n, summary) in spans.iter().enumerate() {
+            add(summary, "all", &summary.all);
+            // Of the newest one also what it is made of.
+            for (name, figures) in summary.classes.iter().filter(|_| n == 0) {
+                add(summary, name, figures);
+            }
+            for (name, figures) in summary.locations.iter().filter(|_| n == 0) {
+                add(summary, &format!("at {name}"), figures);
+            }
+        }
+    }
+    if table.is_empty() {
+        return "no span of five minutes is over yet\n".to_owned();
+    }
+    table.to_text()
 }
 
 pub(super) async fn routes(door: Door, output: &mut Output<'_>) -> anyhow::Result<ExitCode> {

@@ -23,6 +23,9 @@ pub(crate) struct Arguments {
 enum Command {
     /// Show what an edge is, how much it keeps, and whether it hears what is invalidated.
     Status(ask::Door),
+    /// Show what an edge has counted: requests, hits, errors and times of the last five minutes, hours, classes and
+    /// locations.
+    Figures(ask::Door),
     /// List the routes whose answers an edge keeps, and for how long.
     Routes(ask::Door),
     /// Have an edge forget what it keeps.
@@ -41,6 +44,7 @@ pub(crate) async fn run(
     let mut output = Output::new(arguments.json, out);
     match arguments.command {
         Command::Status(door) => desk::status(door, &mut output).await,
+        Command::Figures(door) => desk::figures(door, &mut output).await,
         Command::Routes(door) => desk::routes(door, &mut output).await,
         Command::Purge(options) => desk::purge(options, &mut output).await,
         Command::Warm(options) => desk::warm(options, &mut output).await,

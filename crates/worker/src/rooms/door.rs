@@ -19,6 +19,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::answer::path_and_query;
 use crate::config::Config;
+use crate::meter::METER;
 use crate::platform::{length, milliseconds};
 use crate::rooms::Realtime;
 use crate::{fields, glue};
@@ -109,6 +110,13 @@ pub fn admit(method: &str, url: &str, fields: &str) -> JsValue {
     }
 }
 
+/// The ticket that is shown, if it is one of ours.
+fn read(keys: &TicketKeys, shown: &str, now: OffsetDateTime) -> Option<Ticket> {
+    let ticket = keys.read(shown, now).ok();
+    METER.with(|meter| meter.ticket.called(shown.len(), ticket.is_some()));
+    ticket
+}
+
 enum Admission {
     GoesOn(&'static str, String),
     Hub(String, String),
@@ -187,7 +195,7 @@ impl Door {
                 .is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"));
             let shown = ask_for_socket(&headers, is_upgrade, origins);
             let shown = shown.map_err(NotLetIn::response)?;
-            let ticket = shown.and_then(|shown| keys.read(shown, now).ok());
+            let ticket = shown.and_then(|shown| read(keys, shown, now));
             return Ok(match ticket {
                 Some(ticket) => Admission::GoesOn("ws", admitted(ticket, None)),
                 // A page learns why by the code of a close alone.
@@ -200,8 +208,7 @@ impl Door {
             response
         })?;
         let shown = ask_for_events(&headers, origins).map_err(NotLetIn::response)?;
-        let ticket = keys.read(shown, now);
-        let ticket = ticket.map_err(|_| NotLetIn::Ticket.response())?;
+        let ticket = read(keys, shown, now).ok_or_else(|| NotLetIn::Ticket.response())?;
         let last = headers.remove(LAST_EVENT_ID);
         let last = last.as_ref().and_then(|last| last.to_str().ok());
         let last = last.filter(|last| last.len() <= MAX_LAST);
