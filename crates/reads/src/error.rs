@@ -20,20 +20,21 @@ pub fn corrupt(column: &'static str, value: &str) -> StoreError {
     StoreError::Internal(error)
 }
 
+/// Whether an error with this code (SQLSTATE) says that the database cannot be used, by anyone who uses it as we do.
+pub fn is_away(code: &str) -> bool {
+    // 57Pxx: shutting down or starting. 53xxx: out of connections, memory or disk. 08xxx: connection. 28xxx: it lets
+    // us in no more, as while a password is changed. 25006: a primary that became a replica. 3D000: the database is
+    // not there (yet).
+    let kinds = ["57P", "53", "08", "28", "25006", "3D000"];
+    kinds.iter().any(|kind| code.starts_with(kind))
+}
+
 /// What an error with this code (SQLSTATE) means.
 pub fn of_code(code: &str, error: BoxError) -> StoreError {
     match code {
         // Cancelled, by statement_timeout or an operator; a lock not had in time.
         "57014" | "55P03" => StoreError::Timeout(error),
-        // A primary that became a replica; the database is not there (yet).
-        "25006" | "3D000" => StoreError::Unavailable(error),
-        // 57Pxx: shutting down or starting. 53xxx: out of connections, memory or disk. 08xxx: connection.
-        _ if ["57P", "53", "08"]
-            .iter()
-            .any(|kind| code.starts_with(kind)) =>
-        {
-            StoreError::Unavailable(error)
-        }
+        _ if is_away(code) => StoreError::Unavailable(error),
         _ => StoreError::Internal(error),
     }
 }
@@ -51,8 +52,11 @@ mod tests {
             StoreError::Internal(_) => "fault",
         };
         assert_eq!(
-            ["57P01", "53300", "08006", "57014", "42P01", "40001"].map(kind),
-            ["away", "away", "away", "late", "fault", "fault"]
+            [
+                "57P01", "53300", "08006", "28000", "57014", "42P01", "40001"
+            ]
+            .map(kind),
+            ["away", "away", "away", "away", "late", "fault", "fault"]
         );
     }
 }

@@ -11,7 +11,7 @@ mod profile;
 mod rows;
 mod search;
 
-pub use error::{Corrupt, corrupt, of_code};
+pub use error::{Corrupt, corrupt, is_away, of_code};
 pub use list::{ListAsk, browse, detail, page_of, wrong_sort};
 pub use profile::profile;
 pub use rows::{CardColumns, DetailColumns, ProfileColumns, word};

@@ -144,11 +144,7 @@ fn is_away(error: &sqlx::Error) -> bool {
         // A statement that was cancelled, or did not get its lock in time, says nothing of others.
         sqlx::Error::Database(database) => database
             .try_downcast_ref::<PgDatabaseError>()
-            .is_some_and(|pg| {
-                ["57P", "53", "08", "25006"]
-                    .iter()
-                    .any(|class| pg.code().starts_with(class))
-            }),
+            .is_some_and(|pg| pitchey_reads::is_away(pg.code())),
         _ => false,
     }
 }

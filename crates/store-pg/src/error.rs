@@ -2,7 +2,7 @@
 
 use crate::breaker::as_open;
 pub(crate) use pitchey_reads::corrupt;
-use pitchey_reads::of_code;
+use pitchey_reads::{is_away, of_code};
 use pitchey_resilience::Rejected;
 use pitchey_store::StoreError;
 use sqlx::postgres::PgDatabaseError;
@@ -78,13 +78,7 @@ pub(crate) fn is_replica_failure(failure: &Failure) -> bool {
             | sqlx::Error::WorkerCrashed => true,
             sqlx::Error::Database(database) => database
                 .try_downcast_ref::<PgDatabaseError>()
-                .is_some_and(|pg| {
-                    let code = pg.code();
-                    code == "40001"
-                        || ["57P", "53", "08"]
-                            .iter()
-                            .any(|kind| code.starts_with(kind))
-                }),
+                .is_some_and(|pg| pg.code() == "40001" || is_away(pg.code())),
             _ => false,
         },
     }
