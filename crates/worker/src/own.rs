@@ -26,6 +26,9 @@ pub(crate) const OWN: &str = "/__edge/";
 /// How long the whole body of a request may take: it is small.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 
+/// How much of a body that is too large is read all the same.
+const MOST_DISCARDED: usize = 1 << 20;
+
 /// What answers for the edge itself.
 pub(crate) struct Own {
     desk: Desk,
@@ -90,10 +93,14 @@ impl Own {
             .admit(&method, target, &headers, platform.wall())?;
         let declared = length(&headers);
         let largest = u64::try_from(desk::MAX_BODY).unwrap_or(u64::MAX);
-        if declared.is_some_and(|length| length > largest) {
+        let too_large = declared.is_some_and(|length| length > largest);
+        let body = Download::new(body, declared, self.patience_ms);
+        if too_large {
+            // Who is cut off while sending may never read why.
+            let reading = Limited::new(body, MOST_DISCARDED).collect();
+            let _ = timeout(platform, BODY_WITHIN, reading).await;
             return Err(Refused::TooLarge);
         }
-        let body = Download::new(body, declared, self.patience_ms);
         let reading = Limited::new(body, desk::MAX_BODY).collect();
         let body: Bytes = match timeout(platform, BODY_WITHIN, reading).await {
             Ok(Ok(body)) => body.to_bytes(),
