@@ -19,6 +19,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::cli::Cli;
+pub use crate::warming::WarmConfig;
 
 mod regions;
 
@@ -55,6 +56,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Who is asked how they are, by the edge of Pitchey.
     pub health: HealthConfig,
+    /// What is asked for before anybody else does.
+    pub warm: WarmConfig,
     /// What answers of the edge of Pitchey say of it.
     pub headers: HeadersConfig,
     /// Figures.
@@ -567,6 +570,7 @@ impl Config {
         self.pitchey.validate(&mut problems);
         self.desk.validate(&mut problems);
         self.health.validate(&mut problems);
+        self.warm.validate(&mut problems);
         self.headers.validate(&mut problems);
         RegionConfig::validate(&self.regions, self.pitchey.enabled, &mut problems);
         self.regional
@@ -624,6 +628,7 @@ impl Config {
         let health = &self.health;
         range("health.interval_ms", health.interval_ms, 100, day);
         range("health.timeout_ms", health.timeout_ms, 1, day);
+        range("warm.interval_ms", self.warm.interval_ms, 1000, day);
         let clients = count(self.limits.clients);
         range("limits.clients", clients, 0, 10_000_000);
         let pitchey = &self.pitchey;

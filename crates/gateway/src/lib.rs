@@ -20,6 +20,7 @@ pub mod serve;
 pub mod server;
 mod shares;
 mod tls;
+mod warming;
 
 pub use config::Config;
 pub use serve::serve;

@@ -29,6 +29,7 @@ use crate::pitchey::{self, NativeSite};
 use crate::regions::Regional;
 use crate::server::{self, Answers, Peer};
 use crate::tls::Tls;
+use crate::warming;
 
 /// How long the end waits for what goes on behind the answers.
 const BEHIND: Duration = Duration::from_secs(1);
@@ -75,6 +76,12 @@ pub async fn serve(
     };
     if let Some(health) = health.clone() {
         beside.spawn(health.run(stop.clone()));
+    }
+    if let Mode::Pitchey(site) = &mode
+        && !config.warm.paths.is_empty()
+    {
+        let warming = warming::run(config.clone(), site.clone(), runtime, stop.clone());
+        beside.spawn(warming);
     }
     let live = Live::new(&config, runtime, stop.clone())?;
     let durations = match scrapers {

@@ -1,13 +1,14 @@
-//! What a worker does besides answering: it knows who is well, what it has counted, and what a timer has it do.
+//! What an edge does besides answering: it knows who is well, what it has counted, and what a timer has it do.
 
 use crate::cache_site::PATIENCE;
 use crate::client::Client;
 use crate::edge_desk::{DESK, operate};
+use crate::edge_limits::program;
 use crate::edge_pitchey::SECRET;
 use crate::upstream::{Reply, Upstream};
 use anyhow::{Context as _, Result, ensure};
 use http::Method;
-use pitchey_testkit::{KvServer, Worker, net};
+use pitchey_testkit::{Gateway, KvServer, Worker, net};
 use serde_json::{Value, json};
 use std::future::ready;
 use std::net::SocketAddr;
@@ -265,5 +266,37 @@ async fn the_module_tells_what_it_has_hashed_and_looked_at() -> Result<()> {
     };
     silent.client.get("/api/wasm/metrics", &[]).await?;
     assert_eq!(silent.upstream.seen().len(), 1, "the origin is asked");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_asks_for_paths_again_and_again() -> Result<()> {
+    let upstream = Upstream::start(|_| ready(Reply::new(200, "{}"))).await?;
+    let settings = [
+        ("GATEWAY_WARM__PATHS", "[\"/api/pitches/new\"]"),
+        ("GATEWAY_WARM__INTERVAL_MS", "1000"),
+        ("GATEWAY_DESK__SECRET", DESK),
+        // So that nobody else asks.
+        ("GATEWAY_HEALTH__INTERVAL_MS", "86400000"),
+    ];
+    let gateway = block_in_place(|| Gateway::start(&program(&upstream, &settings)))?;
+    upstream.asked(3).await?;
+    let seen = upstream.seen();
+    let lists = seen.iter().filter(|seen| seen.target == "/api/pitches/new");
+    ensure!(lists.count() >= 2, "{seen:?}");
+    // Nothing is over yet, and that is told.
+    let client = Client::new(gateway.address());
+    let told = operate(&client, "/__edge/figures", None).await?;
+    let told = told.expect(200)?.json();
+    ensure!(
+        told["windows"].is_array() && told["hours"].is_array(),
+        "{told}"
+    );
+    let wrong = program(&upstream, &[("GATEWAY_WARM__PATHS", "[\"api\"]")]);
+    let error = block_in_place(|| Gateway::start(&wrong)).expect_err("no path");
+    ensure!(
+        format!("{error:?}").contains("does not begin with /"),
+        "{error:?}"
+    );
     Ok(())
 }
