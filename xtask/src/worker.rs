@@ -189,7 +189,7 @@ fn workerd(workspace: &Workspace) -> Result<PathBuf> {
     bail!("npm has brought no workerd for this machine")
 }
 
-/// Says how large what is built is, and fails if that is too much.
+/// Says how large what is built is, and fails if that is too much; and how long it takes to start.
 fn size(workspace: &Workspace) -> Result<()> {
     let directory = dist(workspace);
     ensure!(
@@ -202,8 +202,11 @@ fn size(workspace: &Workspace) -> Result<()> {
         eprintln!("skipped: the compressed size, because node is not installed");
         return Ok(());
     }
-    let script = home(workspace).join("scripts/size.mjs");
-    steps::run(Command::new("node").arg(script).arg(directory))
+    for script in ["size.mjs", "startup.mjs"] {
+        let script = home(workspace).join("scripts").join(script);
+        steps::run(Command::new("node").arg(script).arg(&directory))?;
+    }
+    Ok(())
 }
 
 /// Builds it and checks its size and what it is deployed by, where npm is.

@@ -1,0 +1,46 @@
+// Says how long a build of the worker takes to start: what Workers do once in each isolate. It is measured in
+// V8, as Workers run on it, by processes of their own, since V8 remembers what it has compiled.
+//
+// It is told and not judged: how fast a machine is, is no property of a build.
+
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { join } from "node:path";
+
+const TARGET_MS = 10;
+const TIMES = 11;
+
+const [directory, once] = process.argv.slice(2);
+
+async function measured() {
+  const bytes = readFileSync(join(directory, "pitchey_worker_bg.wasm"));
+  const times = [performance.now()];
+  const lap = () => times.push(performance.now());
+  // Cloudflare does this before there is an isolate.
+  const module = new WebAssembly.Module(bytes);
+  lap();
+  const edge = await import(pathToFileURL(join(directory, "pitchey_worker.js")));
+  edge.initSync({ module });
+  lap();
+  const variables = { ORIGIN__URL: "http://127.0.0.1:1", PITCHEY__SECRET: "x".repeat(32) };
+  edge.configure(JSON.stringify(variables), 0);
+  lap();
+  return times.slice(1).map((time, n) => time - times[n]);
+}
+
+if (once) {
+  console.log(JSON.stringify(await measured()));
+} else {
+  const script = fileURLToPath(import.meta.url);
+  const run = () => JSON.parse(execFileSync(process.execPath, [script, directory, "once"], { encoding: "utf8" }));
+  const runs = Array.from({ length: TIMES }, run);
+  const told = (times) => {
+    const [least, median, most] = [0, (TIMES - 1) / 2, TIMES - 1].map((n) => times.toSorted((a, b) => a - b)[n]);
+    return `${median.toFixed(1)} ms (${least.toFixed(1)}-${most.toFixed(1)})`;
+  };
+  const column = (n) => told(runs.map((run) => run[n]));
+  const start = told(runs.map(([, evaluated, configured]) => evaluated + configured));
+  console.log(`compiled in ${column(0)}, once for all isolates of a machine`);
+  console.log(`started in ${start}: evaluated ${column(1)}, configured ${column(2)}; target ${TARGET_MS} ms`);
+}
