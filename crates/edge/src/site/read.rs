@@ -84,6 +84,7 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
         // What is coded otherwise is another answer.
         let key = [kept.kind.name(), ":", &kept.target, "|", coding].concat();
         let mut own = None;
+        let mut looked = None;
         // What hears nothing cannot know whether it keeps what is older than that change.
         let asks_anew = !self.hears && has_changed_something(asked);
         let kept_here = if asks_anew {
@@ -123,7 +124,9 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
                     policy: self.whole[kind.0].1.clone(),
                     key: key.as_str().into(),
                 };
+                let began = self.platform.now();
                 let outcome = Box::pin(self.answers.get_missed(kind, &key, source)).await;
+                looked = Some(self.platform.now().since(began));
                 if refuses_another(&outcome, id) {
                     own = Some(Box::pin(asks_for_itself.ask()).await);
                 }
@@ -152,7 +155,10 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
             }
         };
         let tell = |headers: &mut HeaderMap| match &outcome {
-            Ok(answer) => told::kept(headers, name, answer, self.platform.now()),
+            Ok(answer) => {
+                told::kept(headers, name, answer, self.platform.now());
+                told::looked(headers, answer, looked);
+            }
             Err(_) => told::missed(headers, name),
         };
         let mut response = sent(page.answer(method, asked), tell);

@@ -51,6 +51,19 @@ pub(super) fn kept(headers: &mut HeaderMap, name: &str, answer: &Answer<Page>, n
     tell(headers, word, &format!("{name}; {how}"));
 }
 
+/// How long it was looked for beyond memory, and what lies there waited for, but for who gave it at last.
+pub(super) fn looked(headers: &mut HeaderMap, answer: &Answer<Page>, looked: Option<Duration>) {
+    let Some(looked) = looked else { return };
+    let page = answer.value();
+    // What a tier has kept tells how long the origin took at its time.
+    let given = page.exchange.took.filter(|_| page.place.is_none());
+    lasted(
+        headers,
+        "cache",
+        looked.saturating_sub(given.unwrap_or_default()),
+    );
+}
+
 /// Who gave a page, where it could have been another.
 fn detail(page: &Page) -> String {
     let from = page.exchange.from.as_deref();
