@@ -15,9 +15,13 @@ mod answer;
 #[cfg(target_arch = "wasm32")]
 mod body;
 #[cfg(target_arch = "wasm32")]
+mod bucket;
+#[cfg(target_arch = "wasm32")]
 mod fields;
 #[cfg(target_arch = "wasm32")]
 mod glue;
+#[cfg(target_arch = "wasm32")]
+mod nearby;
 #[cfg(target_arch = "wasm32")]
 mod own;
 #[cfg(target_arch = "wasm32")]
