@@ -10,6 +10,10 @@ const config :Workerd.Config = (
     (name = "rooms", disk = (writable = true)),
     # What KV is here: named by --external-addr=pages=, and used if WORKER_KV__ENABLED says so.
     (name = "pages", external = (address = "127.0.0.1:1", http = ())),
+    # What R2 and the Cache API are here: named by --external-addr=assets= and =cache=, and used if
+    # WORKER_ASSETS__ENABLED and WORKER_CACHE__HOST say so.
+    (name = "assets", external = (address = "127.0.0.1:1", http = ())),
+    (name = "cache", external = (address = "127.0.0.1:1", http = ())),
     (name = "internet", network = (
       allow = ["public", "private"],
       tlsOptions = (trustBrowserCas = true)
@@ -29,10 +33,12 @@ const edge :Workerd.Worker = (
   modules = [
     (name = "index.mjs", esModule = embed "/index.mjs"),
     (name = "rooms.mjs", esModule = embed "/rooms.mjs"),
+    (name = "objects.js", esModule = embed "/objects.js"),
     (name = "glue.js", esModule = embed "/glue.js"),
     (name = "pitchey_worker.js", esModule = embed "/pitchey_worker.js"),
     (name = "pitchey_worker_bg.wasm", wasm = embed "/pitchey_worker_bg.wasm")
   ],
+  cacheApiOutbound = "cache",
   durableObjectNamespaces = [(className = "Rooms", uniqueKey = "pitchey-rooms", enableSql = true)],
   durableObjectStorage = (localDisk = "rooms"),
   bindings = [
@@ -54,6 +60,12 @@ const edge :Workerd.Worker = (
     (name = "HEALTH__TIMEOUT_MS", fromEnvironment = "WORKER_HEALTH__TIMEOUT_MS"),
     (name = "WARM__PATHS", fromEnvironment = "WORKER_WARM__PATHS"),
     (name = "FIGURES__WRITE_AFTER_MS", fromEnvironment = "WORKER_FIGURES__WRITE_AFTER_MS"),
+    (name = "ASSETS", r2Bucket = "assets"),
+    (name = "ASSETS__ENABLED", fromEnvironment = "WORKER_ASSETS__ENABLED"),
+    (name = "ASSETS__MEMORY_MIB", fromEnvironment = "WORKER_ASSETS__MEMORY_MIB"),
+    (name = "ASSETS__TIMEOUT_MS", fromEnvironment = "WORKER_ASSETS__TIMEOUT_MS"),
+    (name = "CACHE__HOST", fromEnvironment = "WORKER_CACHE__HOST"),
+    (name = "CACHE__TIMEOUT_MS", fromEnvironment = "WORKER_CACHE__TIMEOUT_MS"),
     (name = "DESK__SECRET", fromEnvironment = "WORKER_DESK__SECRET"),
     (name = "LIMITS__CLIENTS", fromEnvironment = "WORKER_LIMITS__CLIENTS"),
     (name = "LIMITS__READ", fromEnvironment = "WORKER_LIMITS__READ"),

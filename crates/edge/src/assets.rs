@@ -47,14 +47,41 @@ pub fn is_fingerprinted(name: &str) -> bool {
         && print.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
+/// What a file is.
+pub(crate) struct MediaType {
+    /// As `Content-Type` says it.
+    pub(crate) text: String,
+    /// Whether it is packed by itself, as pictures are: a coding would not make it smaller.
+    pub(crate) packed: bool,
+}
+
+/// What a file is, by the ending of its name.
+pub(crate) fn media_type(name: &str) -> MediaType {
+    let kind = mime_guess::from_path(name).first_or_octet_stream();
+    let (outer, inner) = (kind.type_().as_str(), kind.subtype().as_str());
+    let text = match outer {
+        "text" => format!("{kind}; charset=utf-8"),
+        _ => kind.to_string(),
+    };
+    let is_text = kind.suffix().is_some();
+    let packed = match outer {
+        "image" => !is_text && !matches!(inner, "bmp" | "x-icon" | "vnd.microsoft.icon"),
+        "audio" | "video" => true,
+        "font" => matches!(inner, "woff" | "woff2"),
+        "application" => matches!(inner, "zip" | "gzip" | "zstd" | "pdf" | "font-woff"),
+        _ => false,
+    };
+    MediaType { text, packed }
+}
+
 /// What is said of a file: its type, the tag of its content in this coding, and how long it may be kept.
 pub fn asset_fields(name: &str, media_type: &str, coding: Option<&str>, tag: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let lifetime = if is_fingerprinted(name) {
         "public, max-age=31536000, immutable"
     } else {
-        // It is kept, and asked for anew by its tag.
-        "public, no-cache"
+        // It is kept, and asked for anew by its tag; for a week it stands in for a store that fails.
+        "public, max-age=0, stale-if-error=604800"
     };
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(lifetime));
     headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
@@ -105,6 +132,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_packed_by_itself_is_told_from_what_is_not() {
+        for (name, text, packed) in [
+            ("a.js", "text/javascript; charset=utf-8", false),
+            ("a.wasm", "application/wasm", false),
+            ("a.svg", "image/svg+xml", false),
+            ("a.ico", "image/x-icon", false),
+            ("a.png", "image/png", true),
+            ("a.woff2", "font/woff2", true),
+            ("a.ttf", "font/ttf", false),
+            ("a.mp4", "video/mp4", true),
+            ("a", "application/octet-stream", false),
+        ] {
+            let kind = media_type(name);
+            assert_eq!((&*kind.text, kind.packed), (text, packed), "{name}");
+        }
+    }
+
+    #[test]
     fn a_name_that_carries_its_content_is_kept_for_good() {
         for name in [
             "app-5DW4GQ3H.js",
@@ -130,6 +175,6 @@ mod tests {
             said("app.5dw4gq3h.css"),
             "public, max-age=31536000, immutable"
         );
-        assert_eq!(said("app.css"), "public, no-cache");
+        assert_eq!(said("app.css"), "public, max-age=0, stale-if-error=604800");
     }
 }

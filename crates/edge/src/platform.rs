@@ -53,12 +53,21 @@ pub trait Store: Send + Sync + 'static {
     fn get(&self, key: &str) -> impl Future<Output = Option<Arc<Slot>>> + Send;
 
     /// Puts what `change` makes of what is there in its place, or removes it. Atomic where the platform
-    /// can do that; else the last one wins.
+    /// can do that; else the last one wins. What lies in several places is changed in each.
     fn update(
         &self,
         key: &str,
-        change: impl FnOnce(Option<&Arc<Slot>>) -> Option<Arc<Slot>> + Send,
+        change: impl Fn(Option<&Arc<Slot>>) -> Option<Arc<Slot>> + Send + Sync,
     ) -> impl Future<Output = ()> + Send;
+
+    /// Removes it; `false` if it may still be somewhere.
+    fn remove(&self, key: &str) -> impl Future<Output = bool> + Send {
+        let removing = self.update(key, |_| None);
+        async move {
+            removing.await;
+            true
+        }
+    }
 
     /// Removes everything under keys that begin so; `false` from a store that cannot walk over its keys.
     fn remove_prefix(&self, prefix: &str) -> impl Future<Output = bool> + Send {

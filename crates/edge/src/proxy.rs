@@ -134,9 +134,18 @@ impl<P: Platform> Proxy<P> {
                 return Err(Unpurged::Prefixes);
             }
         }
-        for key in &purge.keys {
+        for (done, key) in purge.keys.iter().enumerate() {
             purges.note(Scope::Key(key.clone()));
-            platform.store().update(key, |_| None).await;
+            if !platform.store().remove(key).await {
+                return Err(Unpurged::Unacknowledged {
+                    done: Purged {
+                        tags: 0,
+                        keys: done,
+                        prefixes: purge.prefixes.len(),
+                    },
+                    why: "what several edges share did not answer".to_owned(),
+                });
+            }
         }
         Ok(Purged {
             tags: 0,

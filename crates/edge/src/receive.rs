@@ -64,7 +64,7 @@ impl<P: Platform> Receipt<P> {
         store.update(key, change).await;
         // Looked at behind it once more, as a walk over the keys may have missed it.
         if purges.has_reached(key, self.purge) {
-            store.update(key, |_| None).await;
+            store.remove(key).await;
         }
         if let Some(leader) = self.leader {
             leader.land(Landed::Stored);
@@ -211,7 +211,7 @@ impl<P: Platform> Inner<P> {
         let authority = key.find("://").map_or(0, |at| at + 3);
         if let Some(path) = key[authority..].find('/') {
             let path = &key[authority + path..];
-            self.platform.store().update(path, |_| None).await;
+            self.platform.store().remove(path).await;
         }
     }
 }

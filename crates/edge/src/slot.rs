@@ -1,7 +1,10 @@
 //! What is stored for one address: its variants and their bodies.
 
-use bytes::Bytes;
-use pitchey_http_cache::{Change, Stored};
+use bytes::{Buf as _, Bytes};
+use pitchey_http_cache::{Change, SharedCache, Stored};
+
+/// The version of how a slot is written.
+const VERSION: u8 = 1;
 
 /// The stored responses of an address, each with the bytes of its body.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +36,53 @@ impl Slot {
         let fields: usize = self.variants.iter().map(Stored::weight).sum();
         let bodies: usize = self.bodies.iter().map(Bytes::len).sum();
         size_of::<Self>() + fields + bodies
+    }
+
+    /// Writes it as bytes: a version, the length of the responses, the responses, and each body behind its
+    /// length. Lengths are four bytes, the lowest first.
+    pub(crate) fn encode(&self, cache: &SharedCache) -> Vec<u8> {
+        let variants = cache.encode_variants(&self.variants);
+        let bodies: usize = self.bodies.iter().map(|body| body.len() + 4).sum();
+        let mut out = Vec::with_capacity(1 + 4 + variants.len() + bodies);
+        out.push(VERSION);
+        let all = self.bodies.iter().map(Bytes::as_ref);
+        for piece in std::iter::once(&*variants).chain(all) {
+            // Nothing that is kept is as long.
+            let length = u32::try_from(piece.len()).unwrap_or(u32::MAX);
+            out.extend_from_slice(&length.to_le_bytes());
+            out.extend_from_slice(piece);
+        }
+        out
+    }
+
+    /// Takes back what [`Slot::encode`] wrote; `None` if it is anything else.
+    pub(crate) fn decode(mut bytes: &[u8], cache: &SharedCache) -> Option<Self> {
+        if bytes.try_get_u8() != Ok(VERSION) {
+            return None;
+        }
+        let mut piece = || {
+            let length = usize::try_from(bytes.try_get_u32_le().ok()?).ok()?;
+            let (piece, rest) = bytes.split_at_checked(length)?;
+            bytes = rest;
+            Some(piece)
+        };
+        let variants = cache.decode_variants(piece()?).ok()?;
+        // Copies, and not slices of a larger buffer that would be kept with them.
+        let bodies = variants
+            .iter()
+            .map(|_| Some(Bytes::copy_from_slice(piece()?)))
+            .collect::<Option<_>>()?;
+        let is_whole = bytes.is_empty() && !variants.is_empty();
+        is_whole.then_some(Self { variants, bodies })
+    }
+
+    /// Whether it has the very bodies of another one.
+    pub(crate) fn has_bodies_of(&self, other: &Self) -> bool {
+        let is_same = |(one, other): (&Bytes, &Bytes)| {
+            one.as_ptr() == other.as_ptr() && one.len() == other.len()
+        };
+        self.bodies.len() == other.bodies.len()
+            && self.bodies.iter().zip(&other.bodies).all(is_same)
     }
 
     /// The slot after these changes; `None` if nothing is left. Changes that need a body which is not there

@@ -1,7 +1,6 @@
 //! What the gateway can be told: typed sections, each with its defaults and its own rules.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use figment::Figment;
@@ -21,9 +20,13 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::cli::Cli;
 pub use crate::warming::WarmConfig;
 
+mod assets;
 mod regions;
+mod tls;
 
+pub use assets::{AssetsConfig, S3Config};
 pub use regions::{RegionConfig, RegionalConfig};
+pub use tls::TlsConfig;
 
 /// What names of variables begin with.
 const PREFIX: &str = "GATEWAY_";
@@ -102,41 +105,6 @@ impl Default for HttpConfig {
             max_body_bytes: 16 << 20,
             shutdown_timeout_ms: 20_000,
             trusted_proxies: Vec::new(),
-        }
-    }
-}
-
-/// The `tls` section. Without files connections are not private, and something in front must see to that.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TlsConfig {
-    /// The certificate and, behind it, those that vouch for it: PEM.
-    pub certificate: PathBuf,
-    /// Its key: PEM.
-    pub key: PathBuf,
-    /// How often it is looked whether the files are others.
-    pub reload_ms: u64,
-}
-
-impl Default for TlsConfig {
-    fn default() -> Self {
-        Self {
-            certificate: PathBuf::new(),
-            key: PathBuf::new(),
-            reload_ms: 60_000,
-        }
-    }
-}
-
-impl TlsConfig {
-    /// Whether there is one.
-    pub fn is_on(&self) -> bool {
-        !self.certificate.as_os_str().is_empty()
-    }
-
-    fn validate(&self, problems: &mut Vec<String>) {
-        if self.is_on() == self.key.as_os_str().is_empty() {
-            problems.push("tls: certificate and key belong together".to_owned());
         }
     }
 }
@@ -244,32 +212,6 @@ impl Default for StoreConfig {
             memory_mib: 256,
             largest_body_kib: 8 * 1024,
         }
-    }
-}
-
-/// The `assets` section.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AssetsConfig {
-    /// The folder whose files are served under `/assets/`. Without it the origin is asked for them.
-    pub directory: PathBuf,
-    /// Memory for them, in MiB.
-    pub memory_mib: u64,
-}
-
-impl Default for AssetsConfig {
-    fn default() -> Self {
-        Self {
-            directory: PathBuf::new(),
-            memory_mib: 64,
-        }
-    }
-}
-
-impl AssetsConfig {
-    /// The folder, if there is one.
-    pub fn directory(&self) -> Option<&Path> {
-        (!self.directory.as_os_str().is_empty()).then_some(&self.directory)
     }
 }
 
@@ -563,10 +505,7 @@ impl Config {
             problems.push(format!("http.trusted_proxies: {problem}"));
         }
         self.tls.validate(&mut problems);
-        if self.assets.directory().is_some() && !self.pitchey.enabled {
-            let text = "assets.directory: is for the edge of Pitchey alone (--pitchey)";
-            problems.push(text.to_owned());
-        }
+        self.assets.validate(self.pitchey.enabled, &mut problems);
         self.pitchey.validate(&mut problems);
         self.desk.validate(&mut problems);
         self.health.validate(&mut problems);
@@ -636,6 +575,7 @@ impl Config {
         range("pitchey.silence_ms", pitchey.silence_ms, 500, 60_000);
         range("store.memory_mib", self.store.memory_mib, 1, 1 << 20);
         range("assets.memory_mib", self.assets.memory_mib, 1, 1 << 20);
+        range("assets.s3.timeout_ms", self.assets.s3.timeout_ms, 1, day);
         let body = self.store.largest_body_kib;
         range("store.largest_body_kib", body, 1, 1 << 20);
         problems

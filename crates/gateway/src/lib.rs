@@ -16,6 +16,7 @@ mod own;
 mod paced;
 pub mod pitchey;
 pub mod regions;
+mod s3;
 pub mod serve;
 pub mod server;
 mod shares;

@@ -8,7 +8,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use pitchey_edge::{BoxError, FetchError, Platform, Slot, Store};
+use pitchey_edge::{AssetBody, BoxError, FetchError, Objects, Platform, Slot, Store, asset};
 use pitchey_runtime::{Background, Clock, Monotonic, Random, Spawn, SystemRuntime, Timer, timeout};
 use pitchey_tiers::MokaMap;
 use time::OffsetDateTime;
@@ -16,6 +16,7 @@ use time::OffsetDateTime;
 use crate::config::{Config, ms};
 use crate::folder::Folder;
 use crate::paced::{Paced, Stalled, TooLarge};
+use crate::s3::S3;
 
 /// The platform. Clones share everything.
 #[derive(Clone, Debug)]
@@ -38,6 +39,7 @@ struct Parts {
 enum Origin {
     Network(Box<Client<HttpsConnector<HttpConnector>, Paced>>),
     Folder(Folder),
+    S3(Box<S3>),
 }
 
 impl Native {
@@ -56,15 +58,22 @@ impl Native {
         ))
     }
 
-    /// The same, whose origin is a folder.
-    pub(crate) fn in_front_of(folder: Folder, config: &Config, system: SystemRuntime) -> Self {
-        Self::with(config, system, Origin::Folder(folder))
+    /// The same, whose origin is where static files lie, if they are to be served.
+    pub(crate) fn of_files(config: &Config, system: SystemRuntime) -> anyhow::Result<Option<Self>> {
+        let origin = if let Some(directory) = config.assets.directory() {
+            Origin::Folder(Folder::open(directory, system)?)
+        } else if config.assets.s3.is_on() {
+            Origin::S3(Box::new(S3::new(&config.assets, &config.origin, system)?))
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(Self::with(config, system, origin)))
     }
 
     fn with(config: &Config, system: SystemRuntime, origin: Origin) -> Self {
         let memory_mib = match origin {
             Origin::Network(_) => config.store.memory_mib,
-            Origin::Folder(_) => config.assets.memory_mib,
+            Origin::Folder(_) | Origin::S3(_) => config.assets.memory_mib,
         };
         let largest_body = config.store.largest_body_kib << 10;
         Self {
@@ -80,6 +89,21 @@ impl Native {
                 stall_timeout: ms(config.origin.stall_timeout_ms),
             }),
         }
+    }
+
+    /// What a store of objects has for a request.
+    async fn file(
+        &self,
+        objects: &impl Objects<Body = Paced>,
+        request: Request<Paced>,
+    ) -> Result<Response<Paced>, FetchError> {
+        let (asked, _) = request.into_parts();
+        let Parts { store, system, .. } = &*self.parts;
+        let response = asset(objects, &asked, store.largest_body).await?;
+        Ok(response.map(|body| match body {
+            AssetBody::Text(text) => Paced::ready(text.into(), *system),
+            AssetBody::Object(body) => body,
+        }))
     }
 
     /// Waits for what goes on behind the answers, for at most `patience`; whether all has ended.
@@ -146,11 +170,8 @@ impl Platform for Native {
         } = &*self.parts;
         let client = match origin {
             Origin::Network(client) => client,
-            Origin::Folder(folder) => {
-                let (parts, _) = request.into_parts();
-                let response = folder.fetch(&parts).await?;
-                return Ok(response.map(|body| Paced::ready(body, *system)));
-            }
+            Origin::Folder(folder) => return self.file(folder, request).await,
+            Origin::S3(bucket) => return self.file(&**bucket, request).await,
         };
         let asking = timeout(system, *response_timeout, client.request(request));
         match asking.await {
@@ -199,7 +220,7 @@ impl Store for MemoryStore {
     async fn update(
         &self,
         key: &str,
-        change: impl FnOnce(Option<&Arc<Slot>>) -> Option<Arc<Slot>> + Send,
+        change: impl Fn(Option<&Arc<Slot>>) -> Option<Arc<Slot>> + Send + Sync,
     ) {
         self.slots.update(key, change);
     }

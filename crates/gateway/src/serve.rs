@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use ipnet::IpNet;
 use pitchey_edge::figures::{Answered, Class, Ledger, Summary};
 use pitchey_edge::limits::{self, Limits};
-use pitchey_edge::{ASSETS, Body, Client, Marks, Proxy, Settings, refusal};
+use pitchey_edge::{Body, Client, Marks, Proxy, Settings, asset_address, refusal};
 use pitchey_http_cache::Options;
 use pitchey_process::client_address::client_address;
 use pitchey_runtime::{Clock as _, Random as _, SystemRuntime};
@@ -19,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ms};
 use crate::figures::{self, Durations, Figures};
-use crate::folder::Folder;
 use crate::health::Health;
 use crate::live::Live;
 use crate::native::Native;
@@ -61,12 +60,10 @@ pub async fn serve(
         let settings = proxy_settings(&config, origin, runtime);
         Mode::Proxy(Proxy::new(platform.clone(), settings))
     };
-    let assets = match config.assets.directory() {
+    let assets = match Native::of_files(&config, runtime)? {
         None => None,
-        Some(directory) => {
-            let folder = Folder::open(directory)?;
-            let settings = proxy_settings(&config, "http://assets".parse()?, runtime);
-            let platform = Native::in_front_of(folder, &config, runtime);
+        Some(platform) => {
+            let settings = proxy_settings(&config, Uri::from_static("http://assets"), runtime);
             Some(Proxy::new(platform, settings))
         }
     };
@@ -292,10 +289,13 @@ impl Gateway {
             );
         }
         let began = runtime.now();
-        let request = request.map(|body| Paced::new(body, *runtime, *stall, *largest));
-        let is_asset = request.uri().path().starts_with(ASSETS);
-        let mut response = match (mode, assets) {
-            (_, Some(assets)) if is_asset => assets.handle(request, client).await,
+        let mut request = request.map(|body| Paced::new(body, *runtime, *stall, *largest));
+        let file = assets.as_ref().zip(asset_address(request.uri()));
+        let mut response = match (mode, file) {
+            (_, Some((assets, address))) => {
+                *request.uri_mut() = address;
+                assets.handle(request, client).await
+            }
             (Mode::Proxy(proxy), _) => proxy.handle(request, client).await,
             (Mode::Pitchey(site), _) => site.handle(request, client).await,
         };

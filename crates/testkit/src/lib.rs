@@ -27,6 +27,7 @@
 //! [`guard`]. Databases of killed runs on a server that lives on are swept by the next run.
 
 mod apt;
+mod cache_api;
 mod container;
 mod fault_proxy;
 mod gateway;
@@ -42,9 +43,11 @@ pub mod process;
 mod process_table;
 pub mod programs;
 pub mod provision;
+mod r2;
 pub mod redis_server;
 mod replica;
 mod rest_redis;
+mod s3;
 pub mod service_user;
 #[cfg(feature = "test-db")]
 mod test_db;
@@ -52,15 +55,18 @@ mod test_redis;
 pub mod wait;
 mod worker;
 
+pub use cache_api::CacheServer;
 pub use fault_proxy::{Connects, Counts, Ending, FaultProxy, Faults, Flow, Passage};
 pub use gateway::Gateway;
 pub use hub::Hub;
 pub use kv::KvServer;
 pub use native::{Origin, Program};
 pub use postgres_server::OwnedPostgres;
+pub use r2::R2Server;
 pub use redis_server::OwnedRedis;
 pub use replica::OwnedReplica;
 pub use rest_redis::RestRedis;
+pub use s3::S3Server;
 #[cfg(feature = "test-db")]
 pub use test_db::TestDb;
 pub use test_redis::TestRedis;

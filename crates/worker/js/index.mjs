@@ -4,6 +4,7 @@
 import module from "./pitchey_worker_bg.wasm";
 import * as edge from "./pitchey_worker.js";
 import { bind, flattened, living, problem, variables } from "./glue.js";
+import { bindObjects } from "./objects.js";
 import { atTheDoor, isOfRooms } from "./rooms.mjs";
 
 export { Rooms } from "./rooms.mjs";
@@ -14,6 +15,7 @@ edge.initSync({ module });
 function configured(life, env) {
   if (life.configured) return;
   bind(env);
+  bindObjects(env);
   life.run(() => edge.configure(variables(env), life.failures));
   life.configured = true;
 }

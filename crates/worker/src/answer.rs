@@ -13,7 +13,9 @@ use js_sys::Uint8Array;
 use pitchey_edge::figures::{Answered, Class, Collector};
 use pitchey_edge::health::{HEALTH, Health};
 use pitchey_edge::limits::{self, Limits};
-use pitchey_edge::{Body, Client, Far, Marks, Page, Proxy, Settings, Site, SiteSettings, refusal};
+use pitchey_edge::{
+    Body, Client, Far, Marks, Page, Proxy, Settings, Site, SiteSettings, asset_address, refusal,
+};
 use pitchey_http_cache::Options;
 use pitchey_runtime::{Clock as _, Random as _, Spawn as _, Timer as _};
 use send_wrapper::SendWrapper;
@@ -52,6 +54,8 @@ pub(crate) struct Edge {
     began: OffsetDateTime,
     /// How many modules have failed before this one.
     failures: u32,
+    /// Static files.
+    assets: Option<Proxy<Workers>>,
 }
 
 pub(crate) enum Mode {
@@ -87,16 +91,34 @@ pub(crate) fn tell_panics() {
     std::panic::set_hook(Box::new(|info| glue::panicked(&info.to_string())));
 }
 
+/// The name of this cache in `Cache-Status`.
+const NAME: &str = "pitchey-edge";
+
+/// A cache by the rules of HTTP alone.
+fn proxy(platform: Workers, origin: Uri, patience: Duration) -> Proxy<Workers> {
+    let options = Options {
+        seed: platform.next_u64(),
+        ..Options::default()
+    };
+    let settings = Settings {
+        origin,
+        name: NAME.to_owned(),
+        options,
+        patience,
+    };
+    Proxy::new(platform, settings)
+}
+
 impl Edge {
     fn new(config: Config, failures: u32) -> Self {
         let platform = Workers::new(&config);
         let clock = platform.clone();
-        let (origin, name) = (config.origin.clone(), "pitchey-edge".to_owned());
+        let origin = config.origin.clone();
         let patience = Duration::from_millis(config.response_timeout_ms.into());
         let mode = if let Some(pitchey) = &config.pitchey {
             let settings = SiteSettings {
                 origin,
-                name,
+                name: NAME.to_owned(),
                 secret: pitchey.secret.clone(),
                 largest_body: config.largest_body_kib << 10,
                 patience,
@@ -110,18 +132,12 @@ impl Edge {
             });
             Mode::Pitchey(Site::unheard(platform, tier, far, bound, memory, settings))
         } else {
-            let options = Options {
-                seed: platform.next_u64(),
-                ..Options::default()
-            };
-            let settings = Settings {
-                origin,
-                name,
-                options,
-                patience,
-            };
-            Mode::Proxy(Proxy::new(platform, settings))
+            Mode::Proxy(proxy(platform, origin, patience))
         };
+        let assets = config.assets.map(|assets| {
+            let origin = Uri::from_static("http://assets");
+            proxy(Workers::of_files(&config, assets), origin, patience)
+        });
         // Who does not know Pitchey's routes cannot count them.
         let limits = config.pitchey.as_ref();
         let limits = limits.and_then(|_| Limits::new(config.clients, &config.rates));
@@ -135,6 +151,7 @@ impl Edge {
             platform: clock,
             config,
             limits,
+            assets,
         }
     }
 
@@ -337,6 +354,7 @@ async fn decided(
         config,
         own,
         limits,
+        assets,
         ..
     } = edge;
     let marks = edge.marks(&headers).map(|marks| (marks, platform.now()));
@@ -379,9 +397,14 @@ async fn decided(
     *asked.method_mut() = method;
     *asked.uri_mut() = uri;
     *asked.headers_mut() = headers;
-    let mut response = match mode {
-        Mode::Proxy(proxy) => proxy.handle(asked, client).await,
-        Mode::Pitchey(site) => site.handle(asked, client).await,
+    let file = assets.as_ref().zip(asset_address(asked.uri()));
+    let mut response = match (mode, file) {
+        (_, Some((assets, address))) => {
+            *asked.uri_mut() = address;
+            assets.handle(asked, client).await
+        }
+        (Mode::Proxy(proxy), _) => proxy.handle(asked, client).await,
+        (Mode::Pitchey(site), _) => site.handle(asked, client).await,
     };
     if let Some(counted) = counted {
         counted.tell(response.headers_mut());

@@ -39,6 +39,8 @@ pub(crate) struct Download(SendWrapper<State>);
 
 enum State {
     Ended,
+    /// It is here.
+    Ready(Bytes),
     /// Nothing was read of it: it can go on as it is.
     Untouched(Coming),
     Reading {
@@ -68,10 +70,20 @@ impl Download {
         Self(SendWrapper::new(state))
     }
 
-    /// The stream, if nothing was read of it.
-    fn untouched(&mut self) -> Option<Stream> {
+    /// A body that is here.
+    pub(crate) fn ready(body: Bytes) -> Self {
+        Self(SendWrapper::new(if body.is_empty() {
+            State::Ended
+        } else {
+            State::Ready(body)
+        }))
+    }
+
+    /// The stream, if nothing was read of it, or the bytes that are here.
+    fn untouched(&mut self) -> Option<JsValue> {
         match std::mem::replace(&mut *self.0, State::Ended) {
-            State::Untouched(coming) => Some(coming.stream),
+            State::Untouched(coming) => Some(coming.stream.into()),
+            State::Ready(body) => Some(Uint8Array::from(&*body).into()),
             other => {
                 *self.0 = other;
                 None
@@ -96,6 +108,11 @@ impl http_body::Body for Download {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let State::Ready(body) = &mut *self.0 {
+            let body = std::mem::take(body);
+            *self.0 = State::Ended;
+            return Poll::Ready(Some(Ok(Frame::data(body))));
+        }
         if let State::Untouched(_) = &*self.0
             && let State::Untouched(coming) = std::mem::replace(&mut *self.0, State::Ended)
         {
@@ -149,6 +166,7 @@ impl http_body::Body for Download {
     fn size_hint(&self) -> SizeHint {
         match &*self.0 {
             State::Ended => SizeHint::with_exact(0),
+            State::Ready(body) => SizeHint::with_exact(body.len() as u64),
             State::Untouched(coming) | State::Reading { coming, .. } => coming
                 .left
                 .map_or_else(SizeHint::default, SizeHint::with_exact),
@@ -159,7 +177,7 @@ impl http_body::Body for Download {
 impl Drop for Download {
     fn drop(&mut self) {
         match &*self.0 {
-            State::Ended => {}
+            State::Ended | State::Ready(_) => {}
             State::Untouched(coming) => glue::leave_stream(&coming.stream),
             State::Reading { reader, .. } => reader.leave(),
         }
@@ -182,7 +200,7 @@ pub(crate) fn outgoing(body: Body<Workers>, scope: &Scope) -> JsValue {
         Body::Kept(Some(entry)) => Uint8Array::from(&**entry.value().parts().2).into(),
         Body::Passed(mut download) => match download.untouched() {
             // It need not come through here.
-            Some(stream) => stream.into(),
+            Some(body) => body,
             None => JsValue::NULL,
         },
         stored @ Body::Stored(_) => {

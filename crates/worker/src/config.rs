@@ -14,6 +14,10 @@ use pitchey_edge::limits::Rates;
 use crate::duties::Duties;
 use crate::rooms::Realtime;
 
+mod objects;
+
+pub use objects::{Assets, Shared};
+
 /// The most that an isolate may be told to keep: it has 128 MiB in all.
 const MOST_MEMORY_MIB: u64 = 64;
 
@@ -46,6 +50,10 @@ pub struct Config {
     pub redis: Option<Redis>,
     /// KV, if it is to be used.
     pub kv: Option<Kv>,
+    /// Static files, if they are in R2.
+    pub assets: Option<Assets>,
+    /// What the isolates of a data centre share, if anything.
+    pub shared: Option<Shared>,
     /// What operators sign with; without it there are none.
     pub desk: Option<DeskSecret>,
     /// How many clients an isolate knows in each class of routes; 0 switches limits off.
@@ -139,6 +147,8 @@ impl Config {
             realtime: reader.realtime(),
             redis: reader.redis(),
             kv: reader.kv(),
+            assets: reader.assets(),
+            shared: reader.shared(),
             desk: reader.desk(),
             clients: reader.number("LIMITS__CLIENTS", 5_000, 0..=100_000),
             rates: reader.rates(),
@@ -150,6 +160,7 @@ impl Config {
             let problem = format!("and PITCHEY__BOUND_MS are more than {MOST_BOUND_MS} together");
             reader.tell("KV__BOUND_MS", &problem);
         }
+        reader.check_assets(&config);
         if reader.problems.is_empty() && config.largest_body_kib > config.memory_mib << 10 {
             reader.tell("STORE__LARGEST_BODY_KIB", "is more than STORE__MEMORY_MIB");
         }

@@ -16,6 +16,8 @@ mod answer;
 #[cfg(target_arch = "wasm32")]
 mod body;
 #[cfg(target_arch = "wasm32")]
+mod bucket;
+#[cfg(target_arch = "wasm32")]
 mod cron;
 #[cfg(target_arch = "wasm32")]
 mod fields;
@@ -23,6 +25,8 @@ mod fields;
 mod glue;
 #[cfg(target_arch = "wasm32")]
 mod meter;
+#[cfg(target_arch = "wasm32")]
+mod nearby;
 #[cfg(target_arch = "wasm32")]
 mod own;
 #[cfg(target_arch = "wasm32")]

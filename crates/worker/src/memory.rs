@@ -115,7 +115,7 @@ impl Store for IsolateStore {
     async fn update(
         &self,
         key: &str,
-        change: impl FnOnce(Option<&Arc<Slot>>) -> Option<Arc<Slot>> + Send,
+        change: impl Fn(Option<&Arc<Slot>>) -> Option<Arc<Slot>> + Send + Sync,
     ) {
         self.slots.update(key, change);
     }

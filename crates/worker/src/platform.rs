@@ -10,7 +10,8 @@ use std::time::Duration;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Request, Response, StatusCode};
 use js_sys::Array;
-use pitchey_edge::{FetchError, Platform};
+use pitchey_edge::{AssetBody, FetchError, Layered, Platform, Store as _, asset};
+use pitchey_http_cache::{SharedCache, Timestamp};
 use pitchey_runtime::{Clock, Monotonic, Random, Spawn, Timer};
 use send_wrapper::SendWrapper;
 use time::OffsetDateTime;
@@ -18,8 +19,10 @@ use wasm_bindgen::JsCast as _;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::body::{Download, Upload, said};
-use crate::config::Config;
+use crate::bucket::Bucket;
+use crate::config::{Assets, Config};
 use crate::memory::IsolateStore;
+use crate::nearby::CacheApi;
 use crate::scope::Scope;
 use crate::{fields, glue};
 
@@ -27,8 +30,13 @@ use crate::{fields, glue};
 #[derive(Clone)]
 pub(crate) struct Workers(Arc<Parts>);
 
+/// Memory, and the Cache API behind it.
+pub(crate) type Kept = Layered<IsolateStore, CacheApi>;
+
 struct Parts {
-    store: IsolateStore,
+    store: Kept,
+    /// Where what is not kept comes from, if not from the origin.
+    bucket: Option<Bucket>,
     response_timeout_ms: u32,
     stall_timeout_ms: u32,
     /// The latest time that was told, in milliseconds: the clock may be set back.
@@ -36,9 +44,37 @@ struct Parts {
 }
 
 impl Workers {
+    /// What asks the origin.
     pub(crate) fn new(config: &Config) -> Self {
+        // What Pitchey's own edge keeps is not in this store.
+        let shared = config.pitchey.is_none();
+        let nearby = shared.then(|| CacheApi::new(config, "site")).flatten();
+        Self::with(config, config.memory_mib, nearby, None)
+    }
+
+    /// What asks R2 for static files.
+    pub(crate) fn of_files(config: &Config, assets: Assets) -> Self {
+        let bucket = Bucket {
+            patience_ms: assets.timeout_ms,
+            stall_ms: config.stall_timeout_ms,
+        };
+        let nearby = CacheApi::new(config, "assets");
+        Self::with(config, assets.memory_mib, nearby, Some(bucket))
+    }
+
+    fn with(
+        config: &Config,
+        memory_mib: u64,
+        nearby: Option<CacheApi>,
+        bucket: Option<Bucket>,
+    ) -> Self {
+        let bytes = usize::try_from(memory_mib << 20).unwrap_or(usize::MAX);
+        let memory = IsolateStore::new(bytes, config.largest_body_kib << 10);
+        // The seed of its options is for answers, which it does not give.
+        let cache = SharedCache::default();
         Self(Arc::new(Parts {
-            store: IsolateStore::new(config.memory_bytes(), config.largest_body_kib << 10),
+            store: Layered::new(memory, nearby, cache, unix),
+            bucket,
             response_timeout_ms: config.response_timeout_ms,
             stall_timeout_ms: config.stall_timeout_ms,
             latest: AtomicU64::new(0),
@@ -86,6 +122,11 @@ pub(crate) fn milliseconds() -> u64 {
             time
         }
     }
+}
+
+fn unix() -> Timestamp {
+    let seconds = i64::try_from(milliseconds() / 1000);
+    Timestamp::from_unix(seconds.unwrap_or(i64::MAX))
 }
 
 impl Clock for Workers {
@@ -169,13 +210,20 @@ impl Spawn for Workers {
 impl Platform for Workers {
     type Upload = Upload;
     type Download = Download;
-    type Store = IsolateStore;
+    type Store = Kept;
 
     /// What one request waits for cannot come from another.
     const COALESCES: bool = false;
 
     async fn fetch(&self, request: Request<Upload>) -> Result<Response<Download>, FetchError> {
         let (parts, upload) = request.into_parts();
+        if let Some(bucket) = &self.0.bucket {
+            let response = asset(bucket, &parts, self.0.store.largest_body()).await?;
+            return Ok(response.map(|body| match body {
+                AssetBody::Text(text) => Download::ready(text.into()),
+                AssetBody::Object(body) => body,
+            }));
+        }
         #[expect(clippy::cast_precision_loss, reason = "no body is as long")]
         let limit = upload.limit.map(|limit| limit as f64);
         let asking = SendWrapper::new(JsFuture::from(glue::ask(
@@ -215,7 +263,7 @@ impl Platform for Workers {
         Ok(response)
     }
 
-    fn store(&self) -> &IsolateStore {
+    fn store(&self) -> &Kept {
         &self.0.store
     }
 }

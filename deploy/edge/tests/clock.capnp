@@ -10,6 +10,8 @@ const config :Workerd.Config = (
     (name = "clock", worker = .clock),
     (name = "rooms", disk = (writable = true)),
     (name = "pages", external = (address = "127.0.0.1:1", http = ())),
+    (name = "assets", external = (address = "127.0.0.1:1", http = ())),
+    (name = "cache", external = (address = "127.0.0.1:1", http = ())),
     (name = "internet", network = (allow = ["private"]))
   ],
   sockets = [

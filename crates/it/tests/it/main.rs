@@ -23,6 +23,7 @@ mod edge_figures;
 mod edge_health;
 mod edge_limits;
 mod edge_live;
+mod edge_nearby;
 mod edge_operate;
 mod edge_pitchey;
 mod edge_proxy;
