@@ -63,7 +63,10 @@ pub async fn serve(
     let assets = match Native::of_files(&config, runtime)? {
         None => None,
         Some(platform) => {
-            let settings = proxy_settings(&config, Uri::from_static("http://assets"), runtime);
+            let origin = Uri::from_static("http://assets");
+            let mut settings = proxy_settings(&config, origin, runtime);
+            // Nobody is to make it ask a bucket for what is fresh.
+            settings.options.obey_requests = false;
             Some(Proxy::new(platform, settings))
         }
     };

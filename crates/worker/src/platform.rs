@@ -62,6 +62,11 @@ impl Workers {
         Self::with(config, assets.memory_mib, nearby, Some(bucket))
     }
 
+    /// Whether it asks R2.
+    pub(crate) fn is_of_files(&self) -> bool {
+        self.0.bucket.is_some()
+    }
+
     fn with(
         config: &Config,
         memory_mib: u64,

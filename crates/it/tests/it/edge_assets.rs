@@ -182,6 +182,14 @@ async fn a_file_comes_in_the_coding_that_the_client_likes_best(place: Place) -> 
             tags.push(answer.header("etag").to_owned());
         }
     }
+    // Nobody can make it ask for what is fresh.
+    let headers = [
+        ("accept-encoding", "identity"),
+        ("cache-control", "no-cache"),
+    ];
+    let answer = bed.get(SCRIPT, &headers).await?;
+    let said = answer.header("cache-status");
+    assert!(said.contains("hit"), "{said}");
     tags.dedup();
     assert_eq!(tags.len(), 4, "each coding has a tag of its own: {tags:?}");
     let font = bed.get("/assets/fonts/one.woff2", &[]).await?;
