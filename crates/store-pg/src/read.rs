@@ -77,7 +77,16 @@ impl PgStore {
         let hurried = left < HURRIED;
         let patience = if hurried { left } else { left / 2 };
         let attempt = Deadline::after(now, patience);
-        match self.read_from(endpoint, run, Some(attempt)).await {
+        let answered = tokio::select! {
+            biased;
+            answered = self.read_from(endpoint, run, Some(attempt)) => answered,
+            () = call.gone() => {
+                tracing::debug!(replica = &*endpoint.name, "a replica went while a read waited for it");
+                metrics::counter!(FALLBACKS, "endpoint" => endpoint.name.clone()).increment(1);
+                return None;
+            }
+        };
+        match answered {
             Err(Failure::TooLate) if hurried => Some((endpoint, Err(Failure::TooLate))),
             Err(failure) if is_replica_failure(&failure) => {
                 tracing::debug!(replica = &*endpoint.name, %failure, "a replica failed a read");

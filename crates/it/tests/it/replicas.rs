@@ -163,7 +163,8 @@ async fn a_replica_that_is_killed_costs_no_read_and_answers_again_after_its_retu
 
     let mut readers = JoinSet::new();
     let stop = CancellationToken::new();
-    for _ in 0..8 {
+    // More than what is saved up for reads that are asked twice.
+    for _ in 0..64 {
         let (store, stop) = (site.store.clone(), stop.clone());
         readers.spawn(async move {
             while !stop.is_cancelled() {

@@ -10,7 +10,7 @@ mod lag;
 use crate::PgStore;
 use crate::config::{PoolConfig, ReplicaConfig};
 use crate::endpoint::Endpoint;
-use crate::error::Failure;
+use crate::error::{Failure, is_dead_connection};
 use crate::pool::{ConnectError, connect_options};
 use choose::{Choice, Demand, Standing, choose};
 use lag::{Lag, Written};
@@ -23,6 +23,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// How far replicas are behind, in seconds. Label: `endpoint`.
@@ -63,7 +64,7 @@ struct Replica {
     breaker: Breaker,
     /// To ask it how far it is, however busy its pool is.
     control: PgPool,
-    told: Mutex<Told>,
+    told: watch::Sender<Told>,
     /// Held by the one who asks on demand, so that those who come meanwhile wait for the same answer.
     asking: tokio::sync::Mutex<()>,
 }
@@ -96,12 +97,12 @@ impl Replicas {
                     endpoint: Endpoint::new(&replica.name, options, config, clock),
                     distance: replica.distance,
                     breaker: Breaker::new(BreakerConfig::default()),
-                    told: Mutex::default(),
+                    told: watch::Sender::default(),
                     asking: tokio::sync::Mutex::default(),
                 })
             })
             .collect::<Result<Vec<_>, ConnectError>>()?;
-        // It begins full, and holds what a replica can have in flight: one that dies costs nobody an answer.
+        // It begins full, and holds what a replica can have in flight.
         let reserve = config.max_connections.max(10);
         let budget = RetryBudget::new(BUDGET_PERCENT, reserve);
         for _ in 0..reserve * 100 / BUDGET_PERCENT {
@@ -159,7 +160,7 @@ impl Replicas {
     }
 
     fn standing(&self, replica: &Replica, refused: bool, now: Monotonic) -> Standing {
-        let told = *lock(&replica.told);
+        let told = *replica.told.borrow();
         let current = told.at.is_some_and(|at| now - at < FORGOTTEN) && !refused;
         let replayed = told.replayed.filter(|_| current);
         let within =
@@ -174,10 +175,10 @@ impl Replicas {
     /// Asks a replica how far it is, for a read that demands more than is known. Those who ask at the same
     /// time get the same answer.
     async fn ask(&self, replica: &Replica) {
-        let before = lock(&replica.told).times;
+        let before = replica.told.borrow().times;
         let answer = async {
             let _asking = replica.asking.lock().await;
-            if lock(&replica.told).times == before {
+            if replica.told.borrow().times == before {
                 self.probe(replica, self.ask_timeout).await;
             }
         };
@@ -207,7 +208,7 @@ impl Replicas {
                 replica.tell(None, self.clock.now());
             }
             let now = self.clock.now();
-            let replayed = lock(&replica.told).replayed;
+            let replayed = replica.told.borrow().replayed;
             let name = || replica.endpoint.name.clone();
             metrics::gauge!(UP, "endpoint" => name()).set(f64::from(u8::from(replayed.is_some())));
             if let Some(replayed) = replayed {
@@ -252,12 +253,17 @@ impl Replicas {
 
 impl Replica {
     fn tell(&self, replayed: Option<WalPosition>, now: Monotonic) {
-        let mut told = lock(&self.told);
-        *told = Told {
-            replayed,
-            at: Some(now),
-            times: told.times.wrapping_add(1),
-        };
+        self.told.send_modify(|told| {
+            *told = Told {
+                replayed,
+                at: Some(now),
+                times: told.times.wrapping_add(1),
+            };
+        });
+    }
+
+    fn is_gone(&self) -> bool {
+        self.told.borrow().replayed.is_none()
     }
 }
 
@@ -271,7 +277,19 @@ pub(crate) struct ReplicaCall<'a> {
 
 impl<'a> ReplicaCall<'a> {
     pub(crate) fn endpoint(&self) -> &'a Arc<Endpoint> {
-        &self.replicas.all[self.pick.endpoint()].endpoint
+        &self.replica().endpoint
+    }
+
+    /// Comes to its end when the replica is found to be gone. A pool goes on trying to connect to a server that
+    /// is not there until the patience of the read is over, and nobody needs to wait for that.
+    pub(crate) async fn gone(&self) {
+        let mut told = self.replica().told.subscribe();
+        // The sender is the replica, which outlives the call.
+        let _ = told.wait_for(|told| told.replayed.is_none()).await;
+    }
+
+    fn replica(&self) -> &'a Replica {
+        &self.replicas.all[self.pick.endpoint()]
     }
 
     /// The replica answered.
@@ -285,21 +303,26 @@ impl<'a> ReplicaCall<'a> {
     }
 
     /// The replica did not answer. Whether the primary may be asked instead.
+    ///
+    /// One that is gone takes nothing from the budget: what it was to answer is the primary's anyhow, as are all
+    /// later reads. The budget is for one that is there and slow, or fails: it would have the primary asked
+    /// beside it.
     pub(crate) fn failed(self, failure: &Failure) -> bool {
         let now = self.replicas.clock.now();
-        let replica = &self.replicas.all[self.pick.endpoint()];
-        if let Failure::Database(sqlx::Error::Io(_)) = failure {
+        let replica = self.replica();
+        if let Failure::Database(error) = failure
+            && is_dead_connection(error)
+        {
             // Until it is asked again it is taken for gone.
             replica.tell(None, now);
         }
-        let budget = &self.replicas.budget;
         if !matches!(failure, Failure::Overloaded(_)) {
             self.call.failed(now);
             if self.pick.failed(now).is_some() {
                 count_ejection(&replica.endpoint);
             }
         }
-        budget.try_withdraw()
+        replica.is_gone() || self.replicas.budget.try_withdraw()
     }
 }
 
