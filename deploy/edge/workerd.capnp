@@ -68,6 +68,7 @@ const edge :Workerd.Worker = (
     (name = "CACHE__TIMEOUT_MS", fromEnvironment = "WORKER_CACHE__TIMEOUT_MS"),
     (name = "DESK__SECRET", fromEnvironment = "WORKER_DESK__SECRET"),
     (name = "LIMITS__CLIENTS", fromEnvironment = "WORKER_LIMITS__CLIENTS"),
+    (name = "LIMITS__CROWD", fromEnvironment = "WORKER_LIMITS__CROWD"),
     (name = "LIMITS__READ", fromEnvironment = "WORKER_LIMITS__READ"),
     (name = "LIMITS__SEARCH", fromEnvironment = "WORKER_LIMITS__SEARCH"),
     (name = "LIMITS__WRITE", fromEnvironment = "WORKER_LIMITS__WRITE"),

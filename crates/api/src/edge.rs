@@ -10,8 +10,14 @@
 //! | [`STAMP`] | origin | what the answer has seen: the moment before its load began |
 //! | [`AGE_MS`] | origin | how long ago that load began |
 //! | [`TAGS`] | origin | what it is made of |
+//! | [`SESSION`] | origin | whose session the request came with |
 //!
 //! The answer to a change has a [`STAMP`], too: nothing older may be read once the change is acknowledged.
+
+mod session;
+
+pub(crate) use session::tell_session;
+pub use session::{SESSION, ToldSession, session_key};
 
 use crate::cached::{CachedResponse, KEPT, ResponseKind, Responses, kept_route, tags_of};
 use crate::coding::Coding;
@@ -60,7 +66,11 @@ pub fn write_as_of(as_of: AsOf) -> HeaderValue {
 
 /// Reads what [`write_as_of`] writes.
 pub fn read_as_of(headers: &HeaderMap, name: &HeaderName) -> Option<AsOf> {
-    let (epoch, seq) = headers.get(name)?.to_str().ok()?.split_once('.')?;
+    parse_as_of(headers.get(name)?.to_str().ok()?)
+}
+
+fn parse_as_of(text: &str) -> Option<AsOf> {
+    let (epoch, seq) = text.split_once('.')?;
     Some(AsOf {
         epoch: Epoch(u64::from_str_radix(epoch, 16).ok()?),
         seq: Seq(seq.parse().ok()?),

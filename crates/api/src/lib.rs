@@ -62,6 +62,7 @@ pub use priority::priority_of;
 pub use problem::{Problem, RequestId};
 pub use regional::{RegionalAnswer, RegionalReads};
 pub use routes::{full_router, openapi, public_reads, router};
+pub use session::cache_key as session_cache_key;
 pub use site::{ClientAddress, LimitSettings, Site, SiteSettings};
 
 use pitchey_model::ticket::TicketKeys;

@@ -7,7 +7,7 @@
 use crate::admit::admit;
 use crate::cache_desk::PublicReads;
 use crate::cached::{Cached, matches_route};
-use crate::edge::tell_change;
+use crate::edge::{tell_change, tell_session};
 use crate::finish::finish;
 use crate::problem::{Kind, Problem, ProblemDocument};
 use crate::site::Site;
@@ -162,6 +162,7 @@ pub fn full_router<S: FullStore>(site: Site<S>) -> Router {
         fallbacks(reads.merge(writes)).layer(from_fn_with_state(site.clone(), position::tell::<S>));
     let responses = site.api.responses.clone();
     let told = told.layer(from_fn_with_state(responses, tell_change));
+    let told = told.layer(from_fn_with_state(site.clone(), tell_session::<S>));
     let admitted = told.layer(from_fn_with_state(site, admit::<S>));
     admitted.layer(from_fn(finish))
 }

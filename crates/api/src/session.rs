@@ -12,6 +12,7 @@ use pitchey_runtime::Random;
 use pitchey_store::FullStore;
 use pitchey_store::accounts::{NewSession, Session, TokenHash};
 use sha2::{Digest as _, Sha256};
+use std::fmt::Write as _;
 use std::time::Duration;
 use time::OffsetDateTime;
 
@@ -79,6 +80,16 @@ fn set_cookie(value: &str) -> HeaderValue {
     let mut value = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
     value.set_sensitive(true);
     value
+}
+
+/// What the session of a token is known by in caches: the hash, which is all that is kept of it anywhere.
+pub fn cache_key(token: &TokenHash) -> String {
+    let mut key = String::with_capacity(8 + 2 * token.len());
+    key.push_str("session:");
+    for byte in token {
+        let _ = write!(key, "{byte:02x}");
+    }
+    key
 }
 
 /// The session of a request, if it came with a live one.

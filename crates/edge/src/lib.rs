@@ -24,6 +24,7 @@ mod proxy;
 mod purges;
 mod receive;
 pub mod regions;
+pub mod sessions;
 mod site;
 mod slot;
 mod tee;

@@ -1,14 +1,21 @@
-//! How often a client may ask the edge of Pitchey: GCRA for each class of routes, by address.
+//! How often a client may ask the edge of Pitchey: GCRA for each class of routes, by address, or by account where
+//! the edge knows whom it serves.
 //!
-//! It is what keeps one client from taking all that an edge can do. What an account may do is for the
-//! origins to count, who know it.
+//! It is what keeps one client from taking all that an edge can do. Behind one address there may be many: those
+//! who are signed in are counted one by one, and together by their address, which then has more. So a company is
+//! no single client, and who opens many accounts has not as many times as much. Who comes with a session that is
+//! not known yet is let through where the address has used up its own, as often as passwords may be tried there:
+//! else nobody would ever be known in a crowd. Where passwords are checked the address alone counts. What an account
+//! may change is for the origins to count.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, Method, Response, StatusCode};
 use pitchey_api::RouteClass;
 use pitchey_api::edge::{class_of, limit_fields, retry_after};
+use pitchey_model::UserId;
 use pitchey_resilience::limit::{Limit, Unit};
 use pitchey_resilience::{KeyedRateLimiter, Quota, Verdict};
 use pitchey_runtime::Monotonic;
@@ -52,9 +59,51 @@ pub fn class(method: &Method, path: &str) -> RouteClass {
     class_of(method, normal.as_deref().unwrap_or(path))
 }
 
-/// A limiter for each class that has a limit.
+/// How many clients are known, and how much those have together who are signed in at one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clients {
+    /// How many are known in each class; 0 switches limits off.
+    pub known: usize,
+    /// How many times what one client has; 0 counts by address alone.
+    pub crowd: u32,
+}
+
+/// The most for [`Clients::crowd`].
+pub const MOST_CROWD: u32 = 1_000;
+
+/// Limiters for each class that has a limit.
 #[derive(Debug)]
-pub struct Limits(Vec<(RouteClass, KeyedRateLimiter<IpAddr>)>);
+pub struct Limits {
+    classes: Vec<Limiters>,
+    /// Sessions that are not known yet, by address.
+    newcomers: Option<KeyedRateLimiter<IpAddr>>,
+}
+
+/// Who asks, as far as that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Nobody is signed in.
+    Nobody,
+    /// There is a session, and it is not known whose.
+    Newcomer,
+    /// This account.
+    Account(UserId),
+}
+
+#[derive(Debug)]
+struct Limiters {
+    class: RouteClass,
+    clients: KeyedRateLimiter<Subject>,
+    /// Of those who are signed in, by address.
+    crowds: Option<KeyedRateLimiter<IpAddr>>,
+}
+
+/// Who is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Subject {
+    Address(IpAddr),
+    Account(UserId),
+}
 
 /// A request, as its class counts it.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +115,7 @@ pub struct Counted {
 
 impl Limits {
     /// Limits that know so many clients in each class, `None` if there are none.
-    pub fn new(clients: usize, rates: &Rates) -> Option<Self> {
+    pub fn new(clients: Clients, rates: &Rates) -> Option<Self> {
         let limits = [
             (RouteClass::Read, rates.read),
             (RouteClass::Search, rates.search),
@@ -74,30 +123,74 @@ impl Limits {
             (RouteClass::Auth, rates.auth),
             (RouteClass::Beacon, rates.beacon),
         ];
+        let Clients { known, crowd } = clients;
         let limiters = limits.into_iter().filter_map(|(class, limit)| {
-            let quota = limit.quota().filter(|_| clients > 0)?;
-            Some((class, KeyedRateLimiter::new(quota, clients)))
+            let quota = limit.quota().filter(|_| known > 0)?;
+            let crowd = NonZeroU32::new(crowd).filter(|_| class != RouteClass::Auth);
+            Some(Limiters {
+                class,
+                clients: KeyedRateLimiter::new(quota, known),
+                crowds: crowd.map(|crowd| KeyedRateLimiter::new(times(quota, crowd), known)),
+            })
         });
         let limiters: Vec<_> = limiters.collect();
-        (!limiters.is_empty()).then_some(Self(limiters))
+        let newcomers = rates.auth.quota().filter(|_| crowd > 0);
+        (!limiters.is_empty()).then_some(Self {
+            classes: limiters,
+            newcomers: newcomers.map(|quota| KeyedRateLimiter::new(quota, known)),
+        })
     }
 
-    /// Counts a request of a client; `None` where there is no limit.
+    /// Whether it makes a difference who is signed in.
+    pub fn tell_accounts_apart(&self) -> bool {
+        self.classes
+            .iter()
+            .any(|limiters| limiters.crowds.is_some())
+    }
+
+    /// Counts a request; `None` where there is no limit.
     pub fn count(
         &self,
         method: &Method,
         path: &str,
-        client: IpAddr,
+        (client, who): (IpAddr, Who),
         now: Monotonic,
     ) -> Option<Counted> {
         let class = class(method, path);
-        let (_, limiter) = self.0.iter().find(|(known, _)| *known == class)?;
-        Some(Counted {
+        let mut classes = self.classes.iter();
+        let limiters = classes.find(|limiters| limiters.class == class)?;
+        let address = subscriber(client);
+        let counted = |quota, verdict| Counted {
             class,
-            quota: limiter.quota(),
-            verdict: limiter.check(&subscriber(client), now),
-        })
+            quota,
+            verdict,
+        };
+        let clients = &limiters.clients;
+        let of = |subject| counted(clients.quota(), clients.check(&subject, now));
+        match (who, &limiters.crowds) {
+            (Who::Account(account), Some(crowds)) => {
+                let own = of(Subject::Account(account));
+                if own.is_refused() {
+                    return Some(own);
+                }
+                let all = counted(crowds.quota(), crowds.check(&address, now));
+                Some(if all.is_refused() { all } else { own })
+            }
+            (Who::Newcomer, Some(_)) => {
+                let own = of(Subject::Address(address));
+                let newcomers = self.newcomers.as_ref().filter(|_| own.is_refused());
+                let is_let_in = newcomers.is_some_and(|all| all.check(&address, now).allowed);
+                (!is_let_in).then_some(own)
+            }
+            _ => Some(of(Subject::Address(address))),
+        }
     }
+}
+
+/// So many times a quota.
+fn times(quota: Quota, crowd: NonZeroU32) -> Quota {
+    let burst = NonZeroU32::new(quota.burst()).unwrap_or(NonZeroU32::MIN);
+    Quota::new(burst.saturating_mul(crowd), quota.interval() / crowd.get())
 }
 
 impl Counted {
@@ -150,15 +243,16 @@ pub fn subscriber(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use uuid::Uuid;
 
-    fn limits(clients: usize) -> Option<Limits> {
+    fn limits(known: usize) -> Option<Limits> {
         let rates = Rates {
             read: "4 then 1/s".parse().expect("a limit"),
             auth: "1 then 1/h".parse().expect("a limit"),
             search: Limit::OFF,
             ..Rates::default()
         };
-        Limits::new(clients, &rates)
+        Limits::new(Clients { known, crowd: 2 }, &rates)
     }
 
     fn address(text: &str) -> IpAddr {
@@ -170,7 +264,12 @@ mod tests {
         let limits = limits(100).expect("there are some");
         let now = Monotonic::START;
         let read = |client: &str| {
-            let counted = limits.count(&Method::GET, "/api/pitches", address(client), now);
+            let counted = limits.count(
+                &Method::GET,
+                "/api/pitches",
+                (address(client), Who::Nobody),
+                now,
+            );
             let counted = counted.expect("there is a limit");
             let mut headers = HeaderMap::new();
             counted.tell(&mut headers);
@@ -196,7 +295,12 @@ mod tests {
         assert_eq!(read("::ffff:192.0.2.1"), (false, None));
         assert_eq!(read("192.0.2.1"), (false, None));
         assert!(!read("192.0.2.1").0);
-        let search = limits.count(&Method::GET, "/api/search", address("192.0.2.1"), now);
+        let search = limits.count(
+            &Method::GET,
+            "/api/search",
+            (address("192.0.2.1"), Who::Nobody),
+            now,
+        );
         assert!(search.is_none());
     }
 
@@ -212,10 +316,44 @@ mod tests {
         .into_iter()
         .enumerate()
         {
-            let counted = limits.count(&Method::POST, path, address("192.0.2.1"), now);
+            let counted = limits.count(
+                &Method::POST,
+                path,
+                (address("192.0.2.1"), Who::Nobody),
+                now,
+            );
             let is_refused = counted.is_some_and(|counted| counted.is_refused());
             assert_eq!(is_refused, n > 0, "{path}");
         }
+    }
+
+    #[test]
+    fn who_is_signed_in_is_counted_one_by_one_and_an_address_has_no_more_than_its_crowd() {
+        let limits = limits(100).expect("there are some");
+        let count = |path: &str, from: &str, who: Who| {
+            let is_auth = path.contains("auth");
+            let method = if is_auth { Method::POST } else { Method::GET };
+            let client = (address(from), who);
+            let counted = limits.count(&method, path, client, Monotonic::START);
+            counted.is_none_or(|counted| !counted.is_refused())
+        };
+        let reads = |from, who| (0..5).filter(|_| count("/api/pitches", from, who)).count();
+        let account = |number| Who::Account(UserId(Uuid::from_u128(number)));
+        // Each has its own, whoever else has used up theirs there.
+        assert_eq!(reads("192.0.2.1", Who::Nobody), 4);
+        assert_eq!(reads("192.0.2.1", account(1)), 4);
+        assert_eq!(reads("192.0.2.1", account(2)), 4);
+        // A third account of that address finds nothing left, and has it elsewhere.
+        assert_eq!(reads("192.0.2.1", account(3)), 0);
+        assert_eq!(reads("192.0.2.2", account(4)), 4);
+        // Who is not known yet comes in as often as they may try passwords.
+        assert_eq!(reads("192.0.2.1", Who::Newcomer), 1);
+        assert_eq!(reads("192.0.2.5", Who::Newcomer), 5);
+        // Where an account asks from makes no difference to it.
+        assert_eq!(reads("192.0.2.3", account(1)), 0);
+        // Passwords are tried from addresses.
+        assert!(count("/api/auth/login", "192.0.2.1", account(1)));
+        assert!(!count("/api/auth/login", "192.0.2.1", account(2)));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use http::{HeaderValue, Uri};
 use ipnet::IpNet;
 use pitchey_api::edge::MIN_SECRET;
 use pitchey_edge::desk::DeskSecret;
-use pitchey_edge::limits::{Limits, Rates};
+use pitchey_edge::limits::{Clients, Limits, MOST_CROWD, Rates};
 use pitchey_process::client_address;
 use pitchey_resilience::limit::Limit;
 use pitchey_telemetry::LogConfig;
@@ -280,6 +280,9 @@ pub struct LimitsConfig {
     /// How many clients are known in each class; of more, those who have asked least are forgotten. 0 switches all
     /// limits off.
     pub clients: usize,
+    /// How many times the rates of one client those have together who are signed in at one address; each of them
+    /// has those of one client. 0 counts by address alone.
+    pub crowd: u32,
     /// What is cheap, or kept: lists, details, profiles, pages.
     pub read: Limit,
     /// Full-text search.
@@ -303,6 +306,7 @@ impl Default for LimitsConfig {
         } = Rates::default();
         Self {
             clients: 100_000,
+            crowd: 10,
             read,
             search,
             write,
@@ -322,7 +326,11 @@ impl LimitsConfig {
             auth: self.auth,
             beacon: self.beacon,
         };
-        Limits::new(self.clients, &rates)
+        let clients = Clients {
+            known: self.clients,
+            crowd: self.crowd,
+        };
+        Limits::new(clients, &rates)
     }
 }
 
@@ -570,6 +578,12 @@ impl Config {
         range("warm.interval_ms", self.warm.interval_ms, 1000, day);
         let clients = count(self.limits.clients);
         range("limits.clients", clients, 0, 10_000_000);
+        range(
+            "limits.crowd",
+            self.limits.crowd.into(),
+            0,
+            MOST_CROWD.into(),
+        );
         let pitchey = &self.pitchey;
         range("pitchey.timeout_ms", pitchey.timeout_ms, 1, 10_000);
         range("pitchey.silence_ms", pitchey.silence_ms, 500, 60_000);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use pitchey_cache::{Backplane, CatchUp, Node, NodeConfig, SHARED_BREAKER};
+use pitchey_edge::sessions::{Sessions, Whose};
 use pitchey_edge::{Page, Site, SiteSettings};
 use pitchey_resilience::Breaker;
 use pitchey_runtime::SystemRuntime;
@@ -17,6 +18,12 @@ use crate::native::Native;
 
 /// The edge, as it is here.
 pub type NativeSite = Site<Native, MokaMemory<Page>, RedisShared<SystemRuntime>>;
+
+/// Whom it serves, as it is known here.
+pub type NativeSessions = Sessions<Native, MokaMemory<Whose>, RedisShared<SystemRuntime>>;
+
+/// About what a session takes in memory.
+const SESSION_BYTES: u64 = 512;
 
 /// How long an answer of the follower's connection may take.
 const FOLLOWER_TIMEOUT: Duration = Duration::from_millis(500);
@@ -59,6 +66,14 @@ pub fn site(
     };
     let site = Site::new(platform.clone(), backplane, memory, settings);
     Ok((site, Hearing { link, node }))
+}
+
+/// The sessions of so many clients, known for as long as that edge hears what ends them.
+pub fn sessions(site: &NativeSite, clients: usize) -> NativeSessions {
+    let clients = u64::try_from(clients).unwrap_or(u64::MAX);
+    let memory = MokaMemory::new(clients.saturating_mul(SESSION_BYTES));
+    let backplane = site.answers().backplane().clone();
+    Sessions::new(site.platform().clone(), backplane, memory)
 }
 
 impl Hearing {

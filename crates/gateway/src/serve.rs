@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use ipnet::IpNet;
 use pitchey_edge::figures::{Answered, Class, Ledger, Summary};
 use pitchey_edge::limits::{self, Limits};
+use pitchey_edge::sessions;
 use pitchey_edge::{Body, Client, Marks, Proxy, Settings, asset_address, refusal};
 use pitchey_http_cache::Options;
 use pitchey_process::client_address::client_address;
@@ -24,7 +25,7 @@ use crate::live::Live;
 use crate::native::Native;
 use crate::own::{OWN, Own};
 use crate::paced::Paced;
-use crate::pitchey::{self, NativeSite};
+use crate::pitchey::{self, NativeSessions, NativeSite};
 use crate::regions::Regional;
 use crate::server::{self, Answers, Peer};
 use crate::tls::Tls;
@@ -100,6 +101,13 @@ pub async fn serve(
             Some(durations)
         }
     };
+    let limits = config.limits.limits().filter(|_| config.pitchey.enabled);
+    let sessions = match (&mode, &limits) {
+        (Mode::Pitchey(site), Some(limits)) if limits.tell_accounts_apart() => {
+            Some(pitchey::sessions(site, config.limits.clients))
+        }
+        _ => None,
+    };
     // Who could read it is an operator.
     let ledger = config.desk.secret().is_some().then(|| {
         let location = &config.headers.location;
@@ -112,7 +120,8 @@ pub async fn serve(
         health,
         marks: (config.pitchey.enabled && config.headers.debug)
             .then(|| Marks::new(&config.headers.location)),
-        limits: config.limits.limits().filter(|_| config.pitchey.enabled),
+        sessions,
+        limits,
         own: Own::new(&config, mode.clone(), live.clone(), ledger, runtime),
         mode,
         live: live.clone(),
@@ -171,6 +180,8 @@ struct Parts {
     assets: Option<Proxy<Native>>,
     health: Option<Health>,
     marks: Option<Marks>,
+    /// Whom it serves, if that makes a difference.
+    sessions: Option<NativeSessions>,
     limits: Option<Limits>,
     own: Own,
     mode: Mode,
@@ -243,6 +254,7 @@ impl Gateway {
             assets,
             health,
             marks,
+            sessions,
             limits,
             own,
             mode,
@@ -265,9 +277,12 @@ impl Gateway {
         } else {
             address
         };
+        let sessions = sessions.as_ref();
+        let presented = sessions.and_then(|sessions| sessions.presented(request.headers()));
+        let who = sessions::who(presented.as_ref());
         let counted = limits.as_ref().and_then(|limits| {
             let path = request.uri().path();
-            limits.count(request.method(), path, address, runtime.now())
+            limits.count(request.method(), path, (address, who), runtime.now())
         });
         if let Some(refused) = counted.and_then(|counted| counted.refused()) {
             return refused;
@@ -293,6 +308,9 @@ impl Gateway {
         }
         let began = runtime.now();
         let mut request = request.map(|body| Paced::new(body, *runtime, *stall, *largest));
+        if let Some((sessions, presented)) = sessions.zip(presented.as_ref()) {
+            sessions.ask(presented, &mut request);
+        }
         let file = assets.as_ref().zip(asset_address(request.uri()));
         let mut response = match (mode, file) {
             (_, Some((assets, address))) => {
@@ -302,6 +320,9 @@ impl Gateway {
             (Mode::Proxy(proxy), _) => proxy.handle(request, client).await,
             (Mode::Pitchey(site), _) => site.handle(request, client).await,
         };
+        if let Some((sessions, presented)) = sessions.zip(presented) {
+            sessions.learn(presented, &mut response);
+        }
         if let Some(counted) = counted {
             counted.tell(response.headers_mut());
         }

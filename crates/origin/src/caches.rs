@@ -331,7 +331,7 @@ impl<S: Shared> SessionCache for Caches<S> {
         load: SessionLoad,
     ) -> Boxed<'a, Result<Option<Session>, Problem>> {
         Box::pin(async move {
-            let key = CachedSession::key(token);
+            let key = pitchey_api::session_cache_key(token);
             let answer = self.sessions.get(Kind(0), &key, SessionSource(load)).await;
             match answer {
                 Ok(answer) => Ok(answer.value().live(self.tasks.wall())),

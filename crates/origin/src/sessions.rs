@@ -1,12 +1,10 @@
 //! Sessions as the cache keeps them.
 
-use std::fmt::Write as _;
-
 use bytes::Bytes;
 use pitchey_cache::{Loaded, Value, Vintage};
 use pitchey_model::event::Tag;
 use pitchey_model::{Actor, Role, SessionId, UserId, Username};
-use pitchey_store::accounts::{Session, TokenHash};
+use pitchey_store::accounts::Session;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -31,16 +29,6 @@ struct Record {
 }
 
 impl CachedSession {
-    /// The key of a token: of the hash, which is all that is stored of it anywhere.
-    pub(crate) fn key(token: &TokenHash) -> String {
-        let mut key = String::with_capacity(8 + 2 * token.len());
-        key.push_str("session:");
-        for byte in token {
-            let _ = write!(key, "{byte:02x}");
-        }
-        key
-    }
-
     /// What was loaded, under the tags that its end and changes of its account raise.
     pub(crate) fn loaded(session: Option<Session>) -> Loaded<Self> {
         let tags = session.as_ref().map(|session| {

@@ -13,6 +13,7 @@ use js_sys::Uint8Array;
 use pitchey_edge::figures::{Answered, Class, Collector};
 use pitchey_edge::health::{HEALTH, Health};
 use pitchey_edge::limits::{self, Limits};
+use pitchey_edge::sessions::{self, Sessions, Whose};
 use pitchey_edge::{
     Body, Client, Far, Marks, Page, Proxy, Settings, Site, SiteSettings, asset_address, refusal,
 };
@@ -25,7 +26,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_futures::future_to_promise;
 
 use crate::body::{Upload, outgoing};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::cron::{self, TELL};
 use crate::memory::IsolateMemory;
 use crate::meter::{self, METER, METRICS};
@@ -49,6 +50,8 @@ pub(crate) struct Edge {
     pub(crate) config: Config,
     own: Own,
     limits: Option<Limits>,
+    /// Whom it serves, if that makes a difference.
+    sessions: Option<Sessions<Workers, IsolateMemory<Whose>, Option<RestTier>>>,
     pub(crate) health: Option<Health<Workers>>,
     pub(crate) collector: Option<Arc<Collector>>,
     began: OffsetDateTime,
@@ -60,7 +63,7 @@ pub(crate) struct Edge {
 
 pub(crate) enum Mode {
     Proxy(Proxy<Workers>),
-    Pitchey(Site<Workers, IsolateMemory, Option<RestTier>>),
+    Pitchey(Site<Workers, IsolateMemory<Page>, Option<RestTier>>),
 }
 
 thread_local! {
@@ -94,6 +97,14 @@ pub(crate) fn tell_panics() {
 /// The name of this cache in `Cache-Status`.
 const NAME: &str = "pitchey-edge";
 
+/// About what a session takes in memory.
+const SESSION_BYTES: usize = 512;
+
+/// The store that is everywhere and a little behind.
+fn far(kv: config::Kv) -> Arc<dyn Far> {
+    Arc::new(Kv::new(kv.timeout_ms))
+}
+
 /// A cache by the rules of HTTP alone.
 fn proxy(platform: Workers, origin: Uri, patience: Duration) -> Proxy<Workers> {
     let options = Options {
@@ -126,12 +137,11 @@ impl Edge {
                 patience,
             };
             let bound = Duration::from_millis(pitchey.bound_ms.into());
-            let memory = IsolateMemory::new(config.memory_bytes());
+            let memory = IsolateMemory::of_pages(config.memory_bytes());
             let tier = rest::tier(&config, &platform);
-            let far = config.kv.map(|kv| {
-                let far: Arc<dyn Far> = Arc::new(Kv::new(kv.timeout_ms));
-                (far, Duration::from_millis(kv.bound_ms.into()))
-            });
+            let far = config
+                .kv
+                .map(|kv| (far(kv), Duration::from_millis(kv.bound_ms.into())));
             Mode::Pitchey(Site::unheard(platform, tier, far, bound, memory, settings))
         } else {
             Mode::Proxy(proxy(platform, origin, patience))
@@ -143,6 +153,13 @@ impl Edge {
         // Who does not know Pitchey's routes cannot count them.
         let limits = config.pitchey.as_ref();
         let limits = limits.and_then(|_| Limits::new(config.clients, &config.rates));
+        let apart = limits
+            .as_ref()
+            .filter(|limits| limits.tell_accounts_apart());
+        let sessions = apart.map(|_| {
+            let memory = IsolateMemory::new(config.clients.known * SESSION_BYTES);
+            Sessions::unheard(clock.clone(), memory, config.kv.map(far))
+        });
         Self {
             own: Own::new(&config, &clock),
             health: cron::health(&config, &clock, &mode),
@@ -153,6 +170,7 @@ impl Edge {
             platform: clock,
             config,
             limits,
+            sessions,
             assets,
         }
     }
@@ -356,6 +374,7 @@ async fn decided(
         config,
         own,
         limits,
+        sessions,
         assets,
         ..
     } = edge;
@@ -368,9 +387,13 @@ async fn decided(
         secure: url.starts_with("https:"),
     };
     of_the_platform(&mut headers);
+    let sessions = sessions.as_ref();
+    let presented = sessions.and_then(|sessions| sessions.presented(&headers));
+    let who = sessions::who(presented.as_ref());
     let counted = limits.as_ref().zip(client.address);
-    let counted = counted
-        .and_then(|(limits, address)| limits.count(&method, uri.path(), address, platform.now()));
+    let counted = counted.and_then(|(limits, address)| {
+        limits.count(&method, uri.path(), (address, who), platform.now())
+    });
     if let Some(refused) = counted.and_then(|counted| counted.refused()) {
         return refused;
     }
@@ -399,6 +422,9 @@ async fn decided(
     *asked.method_mut() = method;
     *asked.uri_mut() = uri;
     *asked.headers_mut() = headers;
+    if let Some((sessions, presented)) = sessions.zip(presented.as_ref()) {
+        sessions.ask(presented, &mut asked);
+    }
     let file = assets.as_ref().zip(asset_address(asked.uri()));
     let mut response = match (mode, file) {
         (_, Some((assets, address))) => {
@@ -408,6 +434,9 @@ async fn decided(
         (Mode::Proxy(proxy), _) => proxy.handle(asked, client).await,
         (Mode::Pitchey(site), _) => site.handle(asked, client).await,
     };
+    if let Some((sessions, presented)) = sessions.zip(presented) {
+        sessions.learn(presented, &mut response);
+    }
     if let Some(counted) = counted {
         counted.tell(response.headers_mut());
     }

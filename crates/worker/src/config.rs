@@ -9,7 +9,7 @@ use std::str::FromStr;
 use http::{HeaderValue, Uri};
 use pitchey_api::edge::MIN_SECRET;
 use pitchey_edge::desk::DeskSecret;
-use pitchey_edge::limits::Rates;
+use pitchey_edge::limits::{Clients, MOST_CROWD, Rates};
 
 use crate::duties::Duties;
 use crate::rooms::Realtime;
@@ -56,8 +56,8 @@ pub struct Config {
     pub shared: Option<Shared>,
     /// What operators sign with; without it there are none.
     pub desk: Option<DeskSecret>,
-    /// How many clients an isolate knows in each class of routes; 0 switches limits off.
-    pub clients: usize,
+    /// How many clients an isolate knows in each class of routes.
+    pub clients: Clients,
     /// How often each may ask.
     pub rates: Rates,
     /// What it does besides answering.
@@ -150,7 +150,10 @@ impl Config {
             assets: reader.assets(),
             shared: reader.shared(),
             desk: reader.desk(),
-            clients: reader.number("LIMITS__CLIENTS", 5_000, 0..=100_000),
+            clients: Clients {
+                known: reader.number("LIMITS__CLIENTS", 5_000, 0..=100_000),
+                crowd: reader.number("LIMITS__CROWD", 10, 0..=MOST_CROWD),
+            },
             rates: reader.rates(),
             duties: reader.duties(),
         };

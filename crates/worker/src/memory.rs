@@ -134,35 +134,45 @@ impl Store for IsolateStore {
     }
 }
 
-/// The [`Memory`] of Pitchey's edge, in that of the isolate.
+/// The [`Memory`] of a cache, in that of the isolate.
 #[derive(Debug)]
-pub struct IsolateMemory {
-    entries: Bounded<Entry<Page>>,
+pub struct IsolateMemory<V> {
+    entries: Bounded<Entry<V>>,
 }
 
-impl IsolateMemory {
-    /// One for so many bytes. What was sent once is in JavaScript as well.
+impl<V> IsolateMemory<V> {
+    /// One for so many bytes.
     pub fn new(bytes: usize) -> Self {
-        let weigh = |entry: &Entry<Page>| {
-            let weight = usize::try_from(entry.weight()).unwrap_or(usize::MAX);
-            weight.saturating_mul(2)
-        };
+        Self {
+            entries: Bounded::new(bytes, weight),
+        }
+    }
+}
+
+impl IsolateMemory<Page> {
+    /// One for so many bytes of pages. What was sent once is in JavaScript as well.
+    pub fn of_pages(bytes: usize) -> Self {
+        let weigh = |entry: &Entry<Page>| weight(entry).saturating_mul(2);
         Self {
             entries: Bounded::new(bytes, weigh),
         }
     }
 }
 
-impl Memory<Page> for IsolateMemory {
-    fn get(&self, key: &str) -> Option<Arc<Entry<Page>>> {
+fn weight<V>(entry: &Entry<V>) -> usize {
+    usize::try_from(entry.weight()).unwrap_or(usize::MAX)
+}
+
+impl<V: Send + Sync + 'static> Memory<V> for IsolateMemory<V> {
+    fn get(&self, key: &str) -> Option<Arc<Entry<V>>> {
         self.entries.get(key)
     }
 
     fn insert(
         &self,
         key: Arc<str>,
-        entry: Arc<Entry<Page>>,
-        keep: impl FnOnce(&Entry<Page>) -> bool + Send,
+        entry: Arc<Entry<V>>,
+        keep: impl FnOnce(&Entry<V>) -> bool + Send,
     ) {
         self.entries.update(&key, |there| {
             let stays = there.filter(|there| keep(there)).cloned();

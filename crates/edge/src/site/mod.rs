@@ -24,7 +24,7 @@ use http::header::{
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
 use pitchey_api::RouteClass;
-use pitchey_api::edge::{KEY, Routes, STAMP, read_as_of};
+use pitchey_api::edge::{KEY, Routes, STAMP, ToldSession, read_as_of};
 use pitchey_cache::{AsOf, Backplane, Cache, Memory, Node, NodeConfig, Policy, Shared};
 use pitchey_http_cache::{Decision, Options, Request as Asked, SharedCache, Timestamp};
 use pitchey_resilience::Breaker;
@@ -37,6 +37,7 @@ use crate::limits::class;
 use crate::platform::{FetchError, Platform};
 use crate::proxy::refusal;
 use crate::regions::{Place, Regions};
+use crate::sessions::AsksWhose;
 
 use near::Near;
 pub use page::{Failure, Page};
@@ -132,6 +133,8 @@ struct Coming {
     headers: HeaderMap,
     id: HeaderValue,
     introduction: Introduction,
+    /// Whether the origin is to say whose session it came with.
+    asks_whose: bool,
 }
 
 impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
@@ -269,6 +272,7 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
             headers: parts.headers,
             id: id.clone(),
             introduction,
+            asks_whose: parts.extensions.remove::<AsksWhose>().is_some(),
         };
         let response = Box::pin(inner.pass(coming, upload)).await;
         inner.end(response, &id, began)
@@ -410,7 +414,7 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
         coming.introduction.tell(&mut headers);
         headers.insert(X_REQUEST_ID, coming.id);
         let changes = !coming.method.is_safe();
-        if changes {
+        if changes || coming.asks_whose {
             headers.insert(KEY, self.settings.secret.clone());
         }
         let mut request = Request::new(upload);
@@ -430,6 +434,10 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
                 mark_changed(&mut parts.headers);
             }
         }
+        let whose = coming
+            .asks_whose
+            .then(|| ToldSession::read(&parts.headers))
+            .flatten();
         fields::end_to_end(&mut parts.headers);
         fields::strip_own(&mut parts.headers);
         if !self.routes.is_public(&coming.method, uri.path()) {
@@ -440,6 +448,9 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
         let mut passed = Response::new(Body::Passed(download));
         *passed.status_mut() = parts.status;
         *passed.headers_mut() = parts.headers;
+        if let Some(whose) = whose {
+            passed.extensions_mut().insert(whose);
+        }
         passed
     }
 

@@ -28,6 +28,7 @@ mod edge_operate;
 mod edge_pitchey;
 mod edge_proxy;
 mod edge_regions;
+mod edge_sessions;
 mod edge_shell;
 mod edge_tiers;
 mod edge_tls;
