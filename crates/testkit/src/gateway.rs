@@ -24,7 +24,9 @@ pub struct Gateway {
 impl Gateway {
     /// The program, with an origin to stand before.
     pub fn program(origin: &str) -> Program {
-        Program::new("pitchey-gateway", "gateway").args(["--origin", origin])
+        Program::new("pitchey-gateway", "gateway")
+            .args(["--origin", origin])
+            .with_little_memory("GATEWAY_STORE__MEMORY_MIB")
     }
 
     /// Starts it and waits until it answers.

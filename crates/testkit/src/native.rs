@@ -55,7 +55,17 @@ pub struct Output {
 impl Program {
     /// The origin.
     pub fn origin() -> Self {
-        Self::new("pitchey-origin", "origin")
+        Self::new("pitchey-origin", "origin").with_little_memory("PITCHEY_CACHE__MEMORY_MIB")
+    }
+
+    /// A memory is prepared for as many entries as fit, which without optimisation takes a program seconds. Tests
+    /// need little; what is measured has what it is delivered with.
+    pub(crate) fn with_little_memory(self, variable: &str) -> Self {
+        if cfg!(debug_assertions) {
+            self.env(variable, "8")
+        } else {
+            self
+        }
     }
 
     /// The command line for operators.

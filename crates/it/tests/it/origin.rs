@@ -34,6 +34,8 @@ impl Origin {
                 "a key for cursors in tests, long enough",
             ),
             ("PITCHEY_DATABASE__MAX_CONNECTIONS", "8"),
+            // A memory is prepared for as many entries as fit, which takes seconds without optimisation.
+            ("PITCHEY_CACHE__MEMORY_MIB", "8"),
         ];
         let variables = variables
             .iter()
