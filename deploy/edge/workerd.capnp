@@ -18,7 +18,9 @@ const config :Workerd.Config = (
   sockets = [
     (name = "http", address = "127.0.0.1:8787", service = "edge", http = (
       # As Cloudflare tells the client's address. Here everybody is on this machine.
-      injectRequestHeaders = [(name = "cf-connecting-ip", value = "127.0.0.1")]
+      injectRequestHeaders = [(name = "cf-connecting-ip", value = "127.0.0.1")],
+      # And as it tells where the client is: a field with request.cf in JSON.
+      cfBlobHeader = "test-cf"
     ))
   ]
 );
@@ -29,6 +31,7 @@ const edge :Workerd.Worker = (
   modules = [
     (name = "index.mjs", esModule = embed "/index.mjs"),
     (name = "rooms.mjs", esModule = embed "/rooms.mjs"),
+    (name = "regions.mjs", esModule = embed "/regions.mjs"),
     (name = "glue.js", esModule = embed "/glue.js"),
     (name = "pitchey_worker.js", esModule = embed "/pitchey_worker.js"),
     (name = "pitchey_worker_bg.wasm", wasm = embed "/pitchey_worker_bg.wasm")
@@ -50,6 +53,11 @@ const edge :Workerd.Worker = (
     (name = "KV__ENABLED", fromEnvironment = "WORKER_KV__ENABLED"),
     (name = "KV__BOUND_MS", fromEnvironment = "WORKER_KV__BOUND_MS"),
     (name = "KV__TIMEOUT_MS", fromEnvironment = "WORKER_KV__TIMEOUT_MS"),
+    (name = "REGIONS", fromEnvironment = "WORKER_REGIONS"),
+    (name = "REGIONAL__CURSOR_KEY", fromEnvironment = "WORKER_REGIONAL__CURSOR_KEY"),
+    (name = "REGIONAL__CONNECT_TIMEOUT_MS", fromEnvironment = "WORKER_REGIONAL__CONNECT_TIMEOUT_MS"),
+    (name = "REGIONAL__READ_TIMEOUT_MS", fromEnvironment = "WORKER_REGIONAL__READ_TIMEOUT_MS"),
+    (name = "REGIONAL__STATEMENT_TIMEOUT_MS", fromEnvironment = "WORKER_REGIONAL__STATEMENT_TIMEOUT_MS"),
     (name = "DESK__SECRET", fromEnvironment = "WORKER_DESK__SECRET"),
     (name = "LIMITS__CLIENTS", fromEnvironment = "WORKER_LIMITS__CLIENTS"),
     (name = "LIMITS__READ", fromEnvironment = "WORKER_LIMITS__READ"),

@@ -11,6 +11,7 @@ use http::response::Parts;
 use http::{Method, Request, Response, StatusCode, Uri};
 use js_sys::Uint8Array;
 use pitchey_edge::limits::Limits;
+use pitchey_edge::regions::Place;
 use pitchey_edge::{Body, Client, Far, Marks, Page, Proxy, Settings, Site, SiteSettings, refusal};
 use pitchey_http_cache::Options;
 use pitchey_runtime::{Clock as _, Random as _};
@@ -25,6 +26,7 @@ use crate::memory::IsolateMemory;
 use crate::own::{Asked, OWN, Own};
 use crate::pages::Kv;
 use crate::platform::{Workers, length};
+use crate::regions;
 use crate::rest::{self, RestTier};
 use crate::rooms::door;
 use crate::scope::Scope;
@@ -58,7 +60,16 @@ thread_local! {
 #[wasm_bindgen]
 pub fn configure(variables: &str) {
     tell_panics();
-    match Config::parse(variables) {
+    let parsed = Config::parse(variables).and_then(|config| {
+        let missing = config.regional.as_ref().map(regions::missing);
+        match missing.unwrap_or_default().join(", ") {
+            none if none.is_empty() => Ok(config),
+            names => Err(format!(
+                "REGIONS names what is no binding of Hyperdrive: {names}"
+            )),
+        }
+    });
+    match parsed {
         Ok(config) => {
             door::open(&config);
             EDGE.set(Some(Rc::new(Edge::new(config))));
@@ -93,7 +104,13 @@ impl Edge {
                 let far: Arc<dyn Far> = Arc::new(Kv::new(kv.timeout_ms));
                 (far, Duration::from_millis(kv.bound_ms.into()))
             });
-            Mode::Pitchey(Site::unheard(platform, tier, far, bound, memory, settings))
+            let site = Site::unheard(platform, tier, far, bound, memory, settings);
+            let regional = config.regional.as_ref();
+            let regions = regional.map(|regional| regions::regions(regional, &clock));
+            Mode::Pitchey(match regions {
+                Some(regions) => site.with_regions(regions),
+                None => site,
+            })
         } else {
             let options = Options {
                 seed: platform.next_u64(),
@@ -244,6 +261,8 @@ async fn handle(
         trusted: false,
         secure: url.starts_with("https:"),
     };
+    let place = config.regional.as_ref();
+    let place = place.and_then(|_| Place::told(&headers));
     of_the_platform(&mut headers);
     let counted = limits.as_ref().zip(client.address);
     let counted = counted
@@ -273,6 +292,9 @@ async fn handle(
     *asked.method_mut() = method;
     *asked.uri_mut() = uri;
     *asked.headers_mut() = headers;
+    if let Some(place) = place {
+        asked.extensions_mut().insert(place);
+    }
     let mut response = match mode {
         Mode::Proxy(proxy) => proxy.handle(asked, client).await,
         Mode::Pitchey(site) => site.handle(asked, client).await,

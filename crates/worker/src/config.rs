@@ -11,6 +11,7 @@ use pitchey_api::edge::MIN_SECRET;
 use pitchey_edge::desk::DeskSecret;
 use pitchey_edge::limits::Rates;
 
+use crate::regions::Regional;
 use crate::rooms::Realtime;
 
 /// The most that an isolate may be told to keep: it has 128 MiB in all.
@@ -45,6 +46,8 @@ pub struct Config {
     pub redis: Option<Redis>,
     /// KV, if it is to be used.
     pub kv: Option<Kv>,
+    /// Databases near readers, if there are any.
+    pub regional: Option<Regional>,
     /// What operators sign with; without it there are none.
     pub desk: Option<DeskSecret>,
     /// How many clients an isolate knows in each class of routes; 0 switches limits off.
@@ -136,6 +139,7 @@ impl Config {
             realtime: reader.realtime(),
             redis: reader.redis(),
             kv: reader.kv(),
+            regional: reader.regional(),
             desk: reader.desk(),
             clients: reader.number("LIMITS__CLIENTS", 5_000, 0..=100_000),
             rates: reader.rates(),
