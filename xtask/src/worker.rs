@@ -16,7 +16,13 @@ const BOUND: &str = "pitchey_worker_bg.wasm";
 const GLUE: &str = "pitchey_worker.js";
 
 /// What stands beside the module as it is.
-const SCRIPTS: [&str; 4] = ["index.mjs", "glue.js", "objects.js", "rooms.mjs"];
+const SCRIPTS: [&str; 5] = [
+    "index.mjs",
+    "glue.js",
+    "objects.js",
+    "regions.mjs",
+    "rooms.mjs",
+];
 
 /// What Workers run of WebAssembly, beside its first version, and rustc makes use of.
 const PROPOSALS: [&str; 6] = [

@@ -1,6 +1,7 @@
 //! The edge on Workers, in a workerd of its own for a test.
 
 use std::ffi::OsString;
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -49,6 +50,26 @@ impl Worker {
     /// The program, with an origin to stand before. Variables of the edge begin with `WORKER_`.
     pub fn program(origin: &str) -> Result<Program> {
         Ok(Self::with_config(&config())?.env("WORKER_ORIGIN__URL", origin))
+    }
+
+    /// The program, with bindings of Hyperdrive, each a name and the URL of a database that it leads to. What it
+    /// is configured by is written into a directory, which must be there until it runs.
+    pub fn with_hyperdrive(
+        origin: &str,
+        bindings: &[(&str, &str)],
+        directory: &Path,
+    ) -> Result<Program> {
+        let mut text = fs::read_to_string(config())?;
+        for (name, url) in bindings {
+            let (service, binding) = hyperdrive(name, url)?;
+            for (list, added) in [("services = [", service), ("bindings = [", binding)] {
+                let at = text.find(list).context("workerd.capnp has another form")?;
+                text.insert_str(at + list.len(), &format!("\n    {added},"));
+            }
+        }
+        let config = directory.join("workerd.capnp");
+        fs::write(&config, text)?;
+        Ok(Self::with_config(&config)?.env("WORKER_ORIGIN__URL", origin))
     }
 
     /// The program with another configuration of workerd, which finds the modules of the edge in `/`.
@@ -116,6 +137,25 @@ impl Worker {
     pub fn log(&self) -> String {
         self.running.log()
     }
+}
+
+/// A service and a binding, as workerd's configuration says them.
+fn hyperdrive(name: &str, url: &str) -> Result<(String, String)> {
+    let parts = || {
+        let (_, rest) = url.split_once("://")?;
+        let (user, rest) = rest.split_once('@')?;
+        let (address, database) = rest.split_once('/')?;
+        let (user, password) = user.split_once(':')?;
+        Some((user, password, address, database))
+    };
+    let (user, password, address, database) = parts().context("the URL has another form")?;
+    let service =
+        format!("(name = \"hyperdrive-{name}\", external = (address = \"{address}\", tcp = ()))");
+    let binding = format!(
+        "(name = \"{name}\", hyperdrive = (designator = \"hyperdrive-{name}\", database = \"{database}\", \
+         user = \"{user}\", password = \"{password}\", scheme = \"postgresql\"))"
+    );
+    Ok((service, binding))
 }
 
 fn command_line(config: &Path) -> Result<[OsString; 5]> {

@@ -1,6 +1,6 @@
 //! The edge on Cloudflare Workers: the bindings of the platform as the ports of `crates/edge`.
 //!
-//! What is not about JavaScript ([`config`], [`duties`], [`memory`], [`rooms::config`]) builds everywhere and is tested natively; the rest
+//! What is not about JavaScript ([`config`], [`duties`], [`memory`], [`regions::config`], [`rooms::config`]) builds everywhere and is tested natively; the rest
 //! exists in WebAssembly alone. `js/index.mjs` is the module that Workers start; it calls `answer`.
 //!
 //! JavaScript is crossed seldom: a request comes in one call, its fields as one text, and what goes out goes
@@ -9,6 +9,7 @@
 pub mod config;
 pub mod duties;
 pub mod memory;
+pub mod regions;
 pub mod rooms;
 
 #[cfg(target_arch = "wasm32")]
