@@ -32,7 +32,6 @@ on_both_shells! {
 
 /// What is dropped first stops first.
 pub(crate) struct Bed {
-    shell: Shell,
     pub(crate) running: Edge,
     pub(crate) to_origin: FaultProxy,
     to_redis: FaultProxy,
@@ -109,7 +108,6 @@ impl Bed {
             }
         };
         let bed = Self {
-            shell,
             edge: Client::new(running.address()),
             running,
             to_origin,
@@ -189,6 +187,7 @@ async fn a_region_answers_byte_for_byte_as_the_origin_does(shell: Shell) -> Resu
     let bed = Bed::open_on(shell, &[]).await?;
     let maker = Maker::new(&bed.edge, 0, 5).await?;
     bed.caught_up()?;
+    bed.wait_until_answers(&TOKYO, "asia").await?;
     let pitch = &maker.things[1].target;
     let first = bed
         .origin
