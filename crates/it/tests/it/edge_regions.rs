@@ -187,6 +187,7 @@ async fn a_region_answers_byte_for_byte_as_the_origin_does(shell: Shell) -> Resu
     let bed = Bed::open_on(shell, &[]).await?;
     let maker = Maker::new(&bed.edge, 0, 5).await?;
     bed.caught_up()?;
+    bed.wait_until_answers(&TOKYO, "asia").await?;
     let pitch = &maker.things[1].target;
     let first = bed
         .origin
