@@ -17,6 +17,10 @@ use crate::{net, wait};
 /// npm can bring the one and the other was built.
 const WORKERD_VARIABLE: &str = "PITCHEY_WORKERD";
 const MODULES_VARIABLE: &str = "PITCHEY_WORKER_DIR";
+const REGIONS_VARIABLE: &str = "PITCHEY_WORKER_REGIONS_DIR";
+
+/// What the worker logs if it cannot be configured.
+const WRONG: &str = "the configuration is wrong";
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const PORT_ATTEMPTS: u32 = 5;
@@ -52,8 +56,9 @@ impl Worker {
         Ok(Self::with_config(&config())?.env("WORKER_ORIGIN__URL", origin))
     }
 
-    /// The program, with bindings of Hyperdrive, each a name and the URL of a database that it leads to. What it
-    /// is configured by is written into a directory, which must be there until it runs.
+    /// The program that can ask databases near readers, with bindings of Hyperdrive, each a name and the URL of a
+    /// database that it leads to. What it is configured by is written into a directory, which must be there until
+    /// it runs.
     pub fn with_hyperdrive(
         origin: &str,
         bindings: &[(&str, &str)],
@@ -69,19 +74,19 @@ impl Worker {
         }
         let config = directory.join("workerd.capnp");
         fs::write(&config, text)?;
-        Ok(Self::with_config(&config)?.env("WORKER_ORIGIN__URL", origin))
+        let program = program(&config, REGIONS_VARIABLE)?;
+        Ok(program.env("WORKER_ORIGIN__URL", origin))
     }
 
     /// The program with another configuration of workerd, which finds the modules of the edge in `/`.
     pub fn with_config(config: &Path) -> Result<Program> {
-        let [program, arguments @ ..] = command_line(config)?;
-        Ok(Program::at(Path::new(&program)).args(arguments))
+        program(config, MODULES_VARIABLE)
     }
 
     /// What runs the edge as it is deployed: a program and its arguments, but for `--socket-addr=http=` and
     /// `--directory-path=rooms=`.
     pub fn command_line() -> Result<[OsString; 5]> {
-        command_line(&config())
+        command_line(&config(), MODULES_VARIABLE)
     }
 
     /// Starts it and waits until it answers. What its rooms keep is gone with it.
@@ -114,7 +119,11 @@ impl Worker {
                     }
                     bail!("workerd ended at once ({status}):\n{log}");
                 }
-                Ok((http_status(listen, "/__edge/health").ok() == Some(200)).then_some(true))
+                match http_status(listen, "/__edge/health").ok() {
+                    Some(200) => Ok(Some(true)),
+                    Some(500) if worker.running.log().contains(WRONG) => bail!("{WRONG}"),
+                    _ => Ok(None),
+                }
             });
             if ready.with_context(|| worker.running.log())? {
                 return Ok(worker);
@@ -158,7 +167,12 @@ fn hyperdrive(name: &str, url: &str) -> Result<(String, String)> {
     Ok((service, binding))
 }
 
-fn command_line(config: &Path) -> Result<[OsString; 5]> {
+fn program(config: &Path, modules: &str) -> Result<Program> {
+    let [program, arguments @ ..] = command_line(config, modules)?;
+    Ok(Program::at(Path::new(&program)).args(arguments))
+}
+
+fn command_line(config: &Path, modules: &str) -> Result<[OsString; 5]> {
     let variable =
         |name: &str| std::env::var_os(name).with_context(|| format!("{name} is not set"));
     Ok([
@@ -166,7 +180,7 @@ fn command_line(config: &Path) -> Result<[OsString; 5]> {
         "serve".into(),
         config.into(),
         "--import-path".into(),
-        variable(MODULES_VARIABLE)?,
+        variable(modules)?,
     ])
 }
 

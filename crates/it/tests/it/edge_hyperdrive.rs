@@ -3,10 +3,10 @@
 
 use crate::cache_site::{Maker, PATIENCE};
 use crate::edge_pitchey::{SECRET, edit, versions};
-use crate::edge_regions::{Bed, LONDON, TOKYO, giver};
+use crate::edge_regions::{Bed, LONDON, TOKYO, giver, harmed};
 use crate::edge_shell::Shell;
 use anyhow::{Context as _, Result, ensure};
-use pitchey_testkit::Worker;
+use pitchey_testkit::{Worker, net};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::{JoinSet, block_in_place};
@@ -75,9 +75,10 @@ async fn a_replica_that_lags_shows_nothing_that_is_older_than_the_bound() -> Res
             _ => {}
         }
         let position = pitch.edit_and_know(&bed.edge, &maker.person).await?;
-        let mut all = history.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push((Instant::now(), pitch.version));
-        drop(all);
+        {
+            let mut all = history.lock().unwrap_or_else(PoisonError::into_inner);
+            all.push((Instant::now(), pitch.version));
+        }
         let mut own = vec![("cookie", &*position)];
         own.extend(TOKYO);
         let answer = bed.edge.get(&pitch.target, &own).await?.expect(200)?;
@@ -93,6 +94,45 @@ async fn a_replica_that_lags_shows_nothing_that_is_older_than_the_bound() -> Res
         near += reader??;
     }
     assert!(near > 0, "nothing was read near");
+    Ok(())
+}
+
+/// Asia is behind Hyperdrive, and it alone is left: no other region stands in.
+#[tokio::test(flavor = "multi_thread")]
+async fn hyperdrive_that_is_down_alone_costs_no_request_and_is_used_again_once_it_is_back()
+-> Result<()> {
+    let Some(mut bed) = open().await? else {
+        return Ok(());
+    };
+    bed.to_europe.cut();
+    bed.wait_until_answers(&LONDON, "asia").await?;
+    harmed(&mut bed, async |bed| {
+        for _ in 0..2 {
+            block_in_place(|| bed.site.replica.kill())?;
+            bed.wait_until_answers(&TOKYO, "origin").await?;
+            block_in_place(|| bed.site.replica.restart())?;
+            bed.caught_up()?;
+            bed.wait_until_answers(&TOKYO, "asia").await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_without_regions_says_so_to_who_names_some() -> Result<()> {
+    if !Worker::is_there() {
+        return Ok(());
+    }
+    let nobody = format!("http://127.0.0.1:{}", net::free_port()?);
+    let regions =
+        r#"[{"name": "asia", "latitude": 1.3, "longitude": 103.8, "hyperdrive": "ASIA"}]"#;
+    let program = Worker::program(&nobody)?
+        .env("WORKER_PITCHEY__SECRET", SECRET)
+        .env("WORKER_REGIONS", regions);
+    let refused = block_in_place(|| Worker::start(&program)).expect_err("it is not configured");
+    let told = "the configuration is wrong: REGIONS need the module in dist-regions";
+    ensure!(format!("{refused:#}").contains(told), "{refused:#}");
     Ok(())
 }
 

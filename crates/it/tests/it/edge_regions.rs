@@ -88,8 +88,8 @@ impl Bed {
             Shell::Worker => {
                 // One by Hyperdrive, and one by a connection of the worker's own.
                 let regions = json!([
-                    {"name": "europe", "latitude": 50.1, "longitude": 8.7, "hyperdrive": "EUROPE"},
-                    {"name": "asia", "latitude": 1.3, "longitude": 103.8, "url": asia},
+                    {"name": "europe", "latitude": 50.1, "longitude": 8.7, "url": europe},
+                    {"name": "asia", "latitude": 1.3, "longitude": 103.8, "hyperdrive": "ASIA"},
                 ])
                 .to_string();
                 settings.extend([
@@ -99,7 +99,7 @@ impl Bed {
                 ]);
                 settings.extend(more);
                 let directory = tempfile::tempdir()?;
-                let bindings = [("EUROPE", &*europe)];
+                let bindings = [("ASIA", &*asia)];
                 let mut program = Worker::with_hyperdrive(&url, &bindings, directory.path())?;
                 for (name, value) in settings {
                     program = program.env(&format!("WORKER_{name}"), value);
@@ -299,7 +299,10 @@ async fn the_nearest_region_that_is_there_is_asked_and_else_the_origin(shell: Sh
 }
 
 /// Readers near Asia, none of whose requests may fail, while `harm` is done to the database there.
-async fn harmed(bed: &mut Bed, harm: impl AsyncFn(&mut Bed) -> Result<()>) -> Result<()> {
+pub(crate) async fn harmed(
+    bed: &mut Bed,
+    harm: impl AsyncFn(&mut Bed) -> Result<()>,
+) -> Result<()> {
     Maker::new(&bed.edge, 0, 1).await?;
     bed.caught_up()?;
     bed.wait_until_answers(&TOKYO, "asia").await?;
