@@ -22,7 +22,9 @@ const config :Workerd.Config = (
   sockets = [
     (name = "http", address = "127.0.0.1:8787", service = "edge", http = (
       # As Cloudflare tells the client's address. Here everybody is on this machine.
-      injectRequestHeaders = [(name = "cf-connecting-ip", value = "127.0.0.1")]
+      injectRequestHeaders = [(name = "cf-connecting-ip", value = "127.0.0.1")],
+      # And as it tells where the client is: a field with request.cf in JSON.
+      cfBlobHeader = "test-cf"
     ))
   ]
 );
@@ -34,6 +36,7 @@ const edge :Workerd.Worker = (
     (name = "index.mjs", esModule = embed "/index.mjs"),
     (name = "rooms.mjs", esModule = embed "/rooms.mjs"),
     (name = "objects.js", esModule = embed "/objects.js"),
+    (name = "regions.mjs", esModule = embed "/regions.mjs"),
     (name = "glue.js", esModule = embed "/glue.js"),
     (name = "pitchey_worker.js", esModule = embed "/pitchey_worker.js"),
     (name = "pitchey_worker_bg.wasm", wasm = embed "/pitchey_worker_bg.wasm")
@@ -66,6 +69,11 @@ const edge :Workerd.Worker = (
     (name = "ASSETS__TIMEOUT_MS", fromEnvironment = "WORKER_ASSETS__TIMEOUT_MS"),
     (name = "CACHE__HOST", fromEnvironment = "WORKER_CACHE__HOST"),
     (name = "CACHE__TIMEOUT_MS", fromEnvironment = "WORKER_CACHE__TIMEOUT_MS"),
+    (name = "REGIONS", fromEnvironment = "WORKER_REGIONS"),
+    (name = "REGIONAL__CURSOR_KEY", fromEnvironment = "WORKER_REGIONAL__CURSOR_KEY"),
+    (name = "REGIONAL__CONNECT_TIMEOUT_MS", fromEnvironment = "WORKER_REGIONAL__CONNECT_TIMEOUT_MS"),
+    (name = "REGIONAL__READ_TIMEOUT_MS", fromEnvironment = "WORKER_REGIONAL__READ_TIMEOUT_MS"),
+    (name = "REGIONAL__STATEMENT_TIMEOUT_MS", fromEnvironment = "WORKER_REGIONAL__STATEMENT_TIMEOUT_MS"),
     (name = "DESK__SECRET", fromEnvironment = "WORKER_DESK__SECRET"),
     (name = "LIMITS__CLIENTS", fromEnvironment = "WORKER_LIMITS__CLIENTS"),
     (name = "LIMITS__CROWD", fromEnvironment = "WORKER_LIMITS__CROWD"),

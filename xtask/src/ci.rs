@@ -56,6 +56,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             "--workspace",
             "--no-deps",
             "--document-private-items",
+            "--features",
+            "pitchey-worker/regions",
             "--quiet",
         ];
         steps::run(

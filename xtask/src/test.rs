@@ -76,7 +76,7 @@ fn on_workers(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
         eprintln!("skipped: the edge on Workers, because {missing}");
         return Ok(Vec::new());
     }
-    Ok(worker::built(workspace)?.into())
+    worker::both_built(workspace)
 }
 
 /// The program that runs a command with servers of its own.

@@ -20,14 +20,17 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     }
     for name in deps::wasm_crates(workspace)? {
         let package = format!("pitchey-{name}");
-        // Of the others the lints see everything on this machine.
-        let is_seen = name != "worker";
-        let check = if is_seen { "check" } else { "clippy" };
-        let mut command = workspace.cargo(&[check, "--quiet", "--target", TARGET, "-p", &package]);
-        if !is_seen {
-            command.args(["--", "-D", "warnings"]);
+        let of_target = ["--quiet", "--target", TARGET, "-p", &package];
+        if name != "worker" {
+            steps::run(workspace.cargo(&["check"]).args(of_target))?;
+            continue;
         }
-        steps::run(&mut command)?;
+        // Of the others the lints see everything on this machine.
+        for features in [&[][..], &["--features", "regions"]] {
+            let mut command = workspace.cargo(&["clippy"]);
+            command.args(of_target).args(features);
+            steps::run(command.args(["--", "-D", "warnings"]))?;
+        }
     }
     Ok(())
 }

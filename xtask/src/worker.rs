@@ -10,13 +10,46 @@ use clap::Subcommand;
 use crate::workspace::Workspace;
 use crate::{setup, steps, wasm};
 
+/// One of the modules that are built of the worker's code: who has no databases near readers does not pay for them.
+struct Module {
+    /// Where it and its JavaScript are put, under deploy/edge.
+    directory: &'static str,
+    /// With which features the crate is built.
+    features: &'static [&'static str],
+    /// By which profile, each with a directory of its own: there the two have the same name.
+    profile: &'static str,
+    /// What of crates/worker/js is its `regions.mjs`.
+    regions: &'static str,
+    /// How many bytes all of it may have after gzip.
+    budget: u32,
+}
+
+const PLAIN: Module = Module {
+    directory: "dist",
+    features: &[],
+    profile: "worker",
+    regions: "without_regions.mjs",
+    budget: 700_000,
+};
+
+const WITH_REGIONS: Module = Module {
+    directory: "dist-regions",
+    features: &["--features", "regions"],
+    profile: "worker-regions",
+    regions: "regions.mjs",
+    budget: 970_000,
+};
+
+const MODULES: [Module; 2] = [PLAIN, WITH_REGIONS];
+
 /// The module as cargo names it, and as it is called beside its JavaScript.
-const MODULE: &str = "pitchey_worker.wasm";
+const COMPILED: &str = "pitchey_worker.wasm";
 const BOUND: &str = "pitchey_worker_bg.wasm";
 const GLUE: &str = "pitchey_worker.js";
 
-/// What stands beside the module as it is.
+/// What stands beside each module as it is, and what has this name beside either.
 const SCRIPTS: [&str; 4] = ["index.mjs", "glue.js", "objects.js", "rooms.mjs"];
+const REGIONS: &str = "regions.mjs";
 
 /// What Workers run of WebAssembly, beside its first version, and rustc makes use of.
 const PROPOSALS: [&str; 6] = [
@@ -34,9 +67,10 @@ const ENVIRONMENTS: [&str; 2] = ["staging", "production"];
 /// What is done with the worker.
 #[derive(Subcommand)]
 pub(crate) enum Action {
-    /// Build what is deployed into deploy/edge/dist; fail if it is too large.
+    /// Build what is deployed into deploy/edge: dist, and dist-regions with databases near readers; fail if either is
+    /// too large.
     Build,
-    /// Say how large it is.
+    /// Say how large they are.
     Size,
     /// Build it and run it in workerd, in front of an origin.
     Dev {
@@ -46,6 +80,9 @@ pub(crate) enum Action {
         /// Where requests are taken.
         #[arg(long, default_value = "127.0.0.1:8787")]
         listen: String,
+        /// Run the module with databases near readers.
+        #[arg(long)]
+        regions: bool,
     },
 }
 
@@ -53,11 +90,20 @@ pub(crate) enum Action {
 pub(crate) fn run(workspace: &Workspace, action: &Action) -> Result<()> {
     match action {
         Action::Build => {
-            build(workspace)?;
-            size(workspace)
+            for module in &MODULES {
+                build(workspace, module)?;
+            }
+            sizes(workspace)
         }
-        Action::Size => size(workspace),
-        Action::Dev { origin, listen } => dev(workspace, origin, listen),
+        Action::Size => sizes(workspace),
+        Action::Dev {
+            origin,
+            listen,
+            regions,
+        } => {
+            let module = if *regions { WITH_REGIONS } else { PLAIN };
+            dev(workspace, &module, origin, listen)
+        }
     }
 }
 
@@ -66,9 +112,11 @@ fn home(workspace: &Workspace) -> PathBuf {
     workspace.root.join("deploy/edge")
 }
 
-/// The directory with what is deployed.
-fn dist(workspace: &Workspace) -> PathBuf {
-    home(workspace).join("dist")
+impl Module {
+    /// The directory with what is deployed.
+    fn dist(&self, workspace: &Workspace) -> PathBuf {
+        home(workspace).join(self.directory)
+    }
 }
 
 /// Why it cannot be built or run here, if it cannot.
@@ -83,7 +131,7 @@ pub(crate) fn missing() -> Option<&'static str> {
 }
 
 /// Compiles it, makes JavaScript's side of it, and makes it small.
-fn build(workspace: &Workspace) -> Result<()> {
+fn build(workspace: &Workspace, module: &Module) -> Result<()> {
     ensure!(
         wasm::is_available(),
         "the target is needed: rustup target add {}",
@@ -92,15 +140,27 @@ fn build(workspace: &Workspace) -> Result<()> {
     let package = ["build", "--quiet", "-p", "pitchey-worker"];
     let bindgen = ["--features", "bindgen", "--bin", "bindgen"];
     steps::run(workspace.cargo(&package).args(bindgen))?;
-    let module = ["--lib", "--profile", "worker", "--target", wasm::TARGET];
-    steps::run(workspace.cargo(&package).args(module))?;
+    let of_workers = [
+        "--lib",
+        "--profile",
+        module.profile,
+        "--target",
+        wasm::TARGET,
+    ];
+    let mut command = workspace.cargo(&package);
+    steps::run(command.args(of_workers).args(module.features))?;
 
-    let compiled = workspace.target.join(wasm::TARGET).join("worker");
-    let compiled = compiled.join(MODULE);
-    let directory = dist(workspace);
+    let compiled = workspace.target.join(wasm::TARGET).join(module.profile);
+    let compiled = compiled.join(COMPILED);
+    let directory = module.dist(workspace);
     let scripts = workspace.root.join("crates/worker/js");
+    let mut copied: Vec<_> = SCRIPTS
+        .map(|name| (scripts.join(name), name))
+        .into_iter()
+        .chain([(scripts.join(module.regions), REGIONS)])
+        .collect();
     let mut sources = vec![compiled.clone()];
-    sources.extend(SCRIPTS.iter().map(|name| scripts.join(name)));
+    sources.extend(copied.iter().map(|(script, _)| script.clone()));
     // Written last.
     let done = directory.join("done");
     if is_newer(&done, &sources) {
@@ -112,10 +172,9 @@ fn build(workspace: &Workspace) -> Result<()> {
     steps::run(workspace.program("bindgen").arg(&compiled).arg(&bound))?;
     shrink(workspace, &bound.join(BOUND))?;
     fs::create_dir_all(&directory)?;
-    let made = [BOUND, GLUE].map(|name| (&bound, name));
-    for (from, name) in made.into_iter().chain(SCRIPTS.map(|name| (&scripts, name))) {
-        fs::copy(from.join(name), directory.join(name))
-            .with_context(|| format!("cannot copy {name}"))?;
+    copied.extend([BOUND, GLUE].map(|name| (bound.join(name), name)));
+    for (from, name) in copied {
+        fs::copy(from, directory.join(name)).with_context(|| format!("cannot copy {name}"))?;
     }
     fs::write(done, "")?;
     Ok(())
@@ -170,11 +229,19 @@ pub(crate) fn install(workspace: &Workspace) -> Result<PathBuf> {
 
 /// Builds it; what a program must know that runs it in workerd.
 pub(crate) fn built(workspace: &Workspace) -> Result<[(&'static str, PathBuf); 2]> {
-    build(workspace)?;
+    build(workspace, &PLAIN)?;
     Ok([
         ("PITCHEY_WORKERD", workerd(workspace)?),
-        ("PITCHEY_WORKER_DIR", dist(workspace)),
+        ("PITCHEY_WORKER_DIR", PLAIN.dist(workspace)),
     ])
+}
+
+/// Builds both; what a program must know that runs either.
+pub(crate) fn both_built(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
+    let mut told = Vec::from(built(workspace)?);
+    build(workspace, &WITH_REGIONS)?;
+    told.push(("PITCHEY_WORKER_REGIONS_DIR", WITH_REGIONS.dist(workspace)));
+    Ok(told)
 }
 
 /// The program that runs Workers on this machine.
@@ -190,45 +257,62 @@ fn workerd(workspace: &Workspace) -> Result<PathBuf> {
 }
 
 /// Says how large what is built is, and fails if that is too much; and how long it takes to start.
-fn size(workspace: &Workspace) -> Result<()> {
-    let directory = dist(workspace);
-    ensure!(
-        directory.join(BOUND).is_file(),
-        "nothing is built: cargo xtask worker build"
-    );
-    if !setup::is_installed("node") {
-        let bytes = fs::metadata(directory.join(BOUND))?.len();
-        println!("{BOUND}: {bytes} bytes");
-        eprintln!("skipped: the compressed size, because node is not installed");
-        return Ok(());
-    }
-    for script in ["size.mjs", "startup.mjs"] {
-        let script = home(workspace).join("scripts").join(script);
-        steps::run(Command::new("node").arg(script).arg(&directory))?;
+fn sizes(workspace: &Workspace) -> Result<()> {
+    for module in &MODULES {
+        size(workspace, module)?;
     }
     Ok(())
 }
 
-/// Builds it and checks its size and what it is deployed by, where npm is.
+fn size(workspace: &Workspace, module: &Module) -> Result<()> {
+    let directory = module.dist(workspace);
+    let name = module.directory;
+    ensure!(
+        directory.join(BOUND).is_file(),
+        "nothing is built in {name}: cargo xtask worker build"
+    );
+    if !setup::is_installed("node") {
+        let bytes = fs::metadata(directory.join(BOUND))?.len();
+        println!("{name}/{BOUND}: {bytes} bytes");
+        eprintln!("skipped: the compressed size, because node is not installed");
+        return Ok(());
+    }
+    println!("{name}:");
+    let scripts = home(workspace).join("scripts");
+    let mut size = Command::new("node");
+    size.arg(scripts.join("size.mjs")).arg(&directory);
+    steps::run(size.arg(module.budget.to_string()))?;
+    let mut startup = Command::new("node");
+    steps::run(startup.arg(scripts.join("startup.mjs")).arg(&directory))
+}
+
+/// Builds both and checks their sizes and what they are deployed by, where npm is.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
-    build(workspace)?;
-    size(workspace)?;
+    for module in &MODULES {
+        build(workspace, module)?;
+    }
+    sizes(workspace)?;
     let wrangler = install(workspace)?.join(".bin/wrangler");
     for environment in ENVIRONMENTS {
-        let mut command = Command::new(&wrangler);
-        command
-            .args(["deploy", "--dry-run", "--env", environment])
-            .current_dir(home(workspace))
-            .env("WRANGLER_SEND_METRICS", "false")
-            .env("CI", "1");
-        steps::run_quietly(environment, &mut command)?;
+        for module in &MODULES {
+            let mut command = Command::new(&wrangler);
+            command
+                .arg("deploy")
+                .arg(format!("{}/index.mjs", module.directory))
+                .args(["--dry-run", "--env", environment])
+                .current_dir(home(workspace))
+                .env("WRANGLER_SEND_METRICS", "false")
+                .env("CI", "1");
+            let what = format!("{} to {environment}", module.directory);
+            steps::run_quietly(&what, &mut command)?;
+        }
     }
     Ok(())
 }
 
 /// Runs it in workerd until it is stopped.
-fn dev(workspace: &Workspace, origin: &str, listen: &str) -> Result<()> {
-    build(workspace)?;
+fn dev(workspace: &Workspace, module: &Module, origin: &str, listen: &str) -> Result<()> {
+    build(workspace, module)?;
     let rooms = workspace.target.join("worker-rooms");
     fs::create_dir_all(&rooms)?;
     let mut command = Command::new(workerd(workspace)?);
@@ -237,7 +321,7 @@ fn dev(workspace: &Workspace, origin: &str, listen: &str) -> Result<()> {
         .arg(home(workspace).join("workerd.capnp"))
         .arg(format!("--socket-addr=http={listen}"))
         .arg("--import-path")
-        .arg(dist(workspace))
+        .arg(module.dist(workspace))
         .arg(format!("--directory-path=rooms={}", rooms.display()))
         .env("WORKER_ORIGIN__URL", origin);
     eprintln!("the edge on workerd: http://{listen} in front of {origin}");

@@ -5,7 +5,7 @@
 //! What must not be old for one who wrote is decided by invalidation: a handler names in `Tags` what its
 //! answer is made of, and whatever changes any of it raises the tag before it is acknowledged.
 
-use crate::edge::{FromEdge, is_far_enough, tell_edge};
+use crate::edge::{FromEdge, Heard, is_far_enough, tell_edge};
 use crate::finish::page_of;
 use crate::page::{Page, Version};
 use crate::problem::{Kind, Problem};
@@ -217,6 +217,11 @@ pub trait Responses: Send + Sync + 'static {
 
     /// What an answer has seen, if it can be told in numbers that others know.
     fn as_of(&self, _: &Answer<CachedResponse>) -> Option<AsOf> {
+        None
+    }
+
+    /// What was heard here by now, if all that is known of was heard.
+    fn heard(&self) -> Option<Heard> {
         None
     }
 

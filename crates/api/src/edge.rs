@@ -11,6 +11,7 @@
 //! | [`AGE_MS`] | origin | how long ago that load began |
 //! | [`TAGS`] | origin | what it is made of |
 //! | [`SESSION`] | origin | whose session the request came with |
+//! | [`HEARD`] | origin | the newest invalidation that it has applied, and how far a database must have come that shows all up to it |
 //!
 //! The answer to a change has a [`STAMP`], too: nothing older may be read once the change is acknowledged.
 
@@ -47,6 +48,8 @@ pub const STAMP: HeaderName = HeaderName::from_static("pitchey-edge-stamp");
 pub const AGE_MS: HeaderName = HeaderName::from_static("pitchey-edge-age-ms");
 /// What an answer is made of, separated by commas.
 pub const TAGS: HeaderName = HeaderName::from_static("pitchey-edge-tags");
+/// What the origin has heard: see [`Heard`].
+pub const HEARD: HeaderName = HeaderName::from_static("pitchey-edge-heard");
 
 /// The fewest bytes of a secret.
 pub const MIN_SECRET: usize = 32;
@@ -66,14 +69,39 @@ pub fn write_as_of(as_of: AsOf) -> HeaderValue {
 
 /// Reads what [`write_as_of`] writes.
 pub fn read_as_of(headers: &HeaderMap, name: &HeaderName) -> Option<AsOf> {
-    parse_as_of(headers.get(name)?.to_str().ok()?)
+    as_of_in(headers.get(name)?.to_str().ok()?)
 }
 
-fn parse_as_of(text: &str) -> Option<AsOf> {
+fn as_of_in(text: &str) -> Option<AsOf> {
     let (epoch, seq) = text.split_once('.')?;
     Some(AsOf {
         epoch: Epoch(u64::from_str_radix(epoch, 16).ok()?),
         seq: Seq(seq.parse().ok()?),
+    })
+}
+
+/// What an origin has heard at the moment of an answer, for edges that read databases near by and hear nothing
+/// themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// The newest invalidation that it has applied.
+    pub as_of: AsOf,
+    /// How far a database must have come that shows all up to it; nought if that was never announced.
+    pub position: WalPosition,
+}
+
+/// What was heard, as a field says it: `epoch.number position`.
+fn write_heard(heard: Heard) -> Option<HeaderValue> {
+    let Heard { as_of, position } = heard;
+    HeaderValue::try_from(format!("{}.{} {position}", as_of.epoch, as_of.seq)).ok()
+}
+
+/// Reads what an origin says that it has heard, if it says so.
+pub fn read_heard(headers: &HeaderMap) -> Option<Heard> {
+    let (as_of, position) = headers.get(&HEARD)?.to_str().ok()?.split_once(' ')?;
+    Some(Heard {
+        as_of: as_of_in(as_of)?,
+        position: position.parse().ok()?,
     })
 }
 
@@ -166,19 +194,29 @@ pub(crate) fn tell_edge(
     }
 }
 
-/// Tells an edge what its readers must have seen once a change is acknowledged.
-pub(crate) async fn tell_change(
+/// Tells an edge how far databases must have come by now, if that is known here.
+pub(crate) fn tell_heard(responses: &dyn Responses, headers: &mut HeaderMap) {
+    if let Some(heard) = responses.heard().and_then(write_heard) {
+        headers.insert(HEARD, heard);
+    }
+}
+
+/// Tells an edge how far databases must have come, and, once a change is acknowledged, what its readers must
+/// have seen.
+pub(crate) async fn tell_edges(
     State(responses): State<Option<Arc<dyn Responses>>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let from = request.extensions().get::<FromEdge>().copied();
-    let tells = from.is_some() && !request.method().is_safe();
+    let is_from_edge = request.extensions().get::<FromEdge>().is_some();
+    let changes = !request.method().is_safe();
     let mut response = next.run(request).await;
-    if let Some(responses) = responses.filter(|_| tells)
-        && let Some(as_of) = responses.newest()
-    {
-        response.headers_mut().insert(STAMP, write_as_of(as_of));
+    if let Some(responses) = responses.filter(|_| is_from_edge) {
+        if let Some(as_of) = responses.newest().filter(|_| changes) {
+            response.headers_mut().insert(STAMP, write_as_of(as_of));
+        }
+        // Not before it was handled: what is told must not be older than the answer.
+        tell_heard(&*responses, response.headers_mut());
     }
     response
 }
@@ -285,6 +323,12 @@ pub fn retry_after(verdict: &Verdict) -> HeaderValue {
 /// The coding of answers that a client would have, as `Accept-Encoding` names it.
 pub fn coding(headers: &HeaderMap) -> &'static str {
     Coding::negotiate(headers).name()
+}
+
+/// The same of an edge whose answers may come from databases near by: of those codings that can be made here.
+pub fn coding_made_here(headers: &HeaderMap) -> &'static str {
+    let best = best_codings(headers, Coding::MADE);
+    best.first().copied().unwrap_or(Coding::Identity.name())
 }
 
 /// Those of these codings that a client takes, what it would rather have first.
@@ -466,5 +510,27 @@ mod tests {
         assert_eq!(from.applied, Some(applied));
         headers.insert(APPLIED, HeaderValue::from_static("x.y"));
         assert_eq!(secret.recognise(&headers), Some(FromEdge { applied: None }));
+    }
+
+    #[test]
+    fn what_was_heard_is_read_as_it_was_written() {
+        let heard = Heard {
+            as_of: AsOf {
+                epoch: Epoch(7),
+                seq: Seq(u64::MAX),
+            },
+            position: WalPosition(0x16_B374_D848),
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(HEARD, write_heard(heard).expect("plain ASCII"));
+        assert_eq!(
+            headers[HEARD],
+            "0000000000000007.18446744073709551615 16/B374D848"
+        );
+        assert_eq!(read_heard(&headers), Some(heard));
+        for garbage in ["", "7.1", "7.1 ", "7 0/1", "7.1 0/1 0/1", "7.1 x/1"] {
+            headers.insert(HEARD, HeaderValue::from_static(garbage));
+            assert_eq!(read_heard(&headers), None, "{garbage:?}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! router gives, without its layers, which cost several times what such an answer does.
 
 use crate::cached::{CachedResponse, KeptRoute, Looked, kept_route, key, tell};
-use crate::edge::{FromEdge, is_far_enough, tell_edge};
+use crate::edge::{FromEdge, is_far_enough, tell_edge, tell_heard};
 use crate::finish::MAX_URI;
 use crate::limits::{Class, Key};
 use crate::protect::protect;
@@ -73,6 +73,7 @@ impl<S> MemoryReads<S> {
         if request.extensions().get::<FromEdge>().is_some() {
             let responses = self.0.api.responses.as_deref()?;
             tell_edge(answer, responses, clock, headers);
+            tell_heard(responses, headers);
         }
         headers.insert(header::CACHE_CONTROL, caching_of(method, route).header());
         protect(headers);

@@ -3,11 +3,12 @@
 //! The same router with the same handlers, over another store, without a cache in front: what keeps the
 //! answers says which position they must have seen, and learns what they are made of.
 
+use crate::ApiState;
 use crate::cached::{ReadAfter, Tags};
 use crate::cursor::CursorKey;
 use crate::health::Readiness;
 use crate::problem::RequestId;
-use crate::{ApiState, router};
+use crate::routes::kept_router;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
@@ -47,7 +48,7 @@ impl RegionalReads {
     ) -> Self {
         let version = env!("CARGO_PKG_VERSION");
         let state = ApiState::new(store, clock, cursors, Readiness::default(), version);
-        Self(router(state))
+        Self(kept_router(state))
     }
 
     /// The answer to a read, in this coding, that has seen everything up to `after`; `None` if there is no

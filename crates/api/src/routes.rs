@@ -7,7 +7,7 @@
 use crate::admit::admit;
 use crate::cache_desk::PublicReads;
 use crate::cached::{Cached, matches_route};
-use crate::edge::{tell_change, tell_session};
+use crate::edge::{tell_edges, tell_session};
 use crate::finish::finish;
 use crate::problem::{Kind, Problem, ProblemDocument};
 use crate::site::Site;
@@ -140,6 +140,11 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document
 }
 
+/// The reads whose answers are kept, and nothing else: what edges carry that ask databases of their own.
+pub(crate) fn kept_router<S: Store>(state: ApiState<S>) -> Router {
+    fallbacks(kept().with_state(state)).layer(from_fn(finish))
+}
+
 /// The public reads alone, for those who serve nothing else.
 pub fn router<S: Store>(state: ApiState<S>) -> Router {
     let cached = Cached::of(&state);
@@ -161,7 +166,7 @@ pub fn full_router<S: FullStore>(site: Site<S>) -> Router {
     let told =
         fallbacks(reads.merge(writes)).layer(from_fn_with_state(site.clone(), position::tell::<S>));
     let responses = site.api.responses.clone();
-    let told = told.layer(from_fn_with_state(responses, tell_change));
+    let told = told.layer(from_fn_with_state(responses, tell_edges));
     let told = told.layer(from_fn_with_state(site.clone(), tell_session::<S>));
     let admitted = told.layer(from_fn_with_state(site, admit::<S>));
     admitted.layer(from_fn(finish))
@@ -172,8 +177,8 @@ fn layer_cached(reads: Router, cached: Cached) -> Router {
     reads.route_layer(from_fn_with_state(cached, crate::cached::cached))
 }
 
-fn reads<S: Store>() -> Router<ApiState<S>> {
-    let router = Router::new()
+fn kept<S: Store>() -> Router<ApiState<S>> {
+    Router::new()
         .route("/api/pitches", get(browse::browse::<S>))
         .route("/api/pitches/trending", get(browse::trending::<S>))
         .route("/api/pitches/new", get(browse::new::<S>))
@@ -181,6 +186,10 @@ fn reads<S: Store>() -> Router<ApiState<S>> {
         .route("/api/pitches/{id}", get(detail::detail::<S>))
         .route("/api/search", get(search::search::<S>))
         .route("/api/users/{username}", get(users::profile::<S>))
+}
+
+fn reads<S: Store>() -> Router<ApiState<S>> {
+    let router = kept()
         .route("/api/health", get(health::health::<S>))
         .route("/api/health/live", get(health::live))
         .route("/api/health/ready", get(health::ready::<S>))

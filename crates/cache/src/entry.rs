@@ -222,6 +222,14 @@ pub enum Vintage {
         /// How long before this load that one began.
         age: Duration,
     },
+    /// Those that were acknowledged so long before the load began, on a node that hears nothing and counts time
+    /// alone: the value is as old as what is known of what it had to have seen.
+    ///
+    /// A node that is attached cannot say it in its numbers, and does not keep it.
+    Before {
+        /// How long.
+        age: Duration,
+    },
     /// Nobody knows: it is given to those who wait, and not kept.
     Unknown,
 }

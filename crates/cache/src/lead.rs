@@ -445,10 +445,16 @@ where
         let present = lease.map_or((begin.stamp, started), |granting| {
             (granting.stamp, granting.asked)
         });
+        let before = |age| Monotonic::from_start(started.since_start().saturating_sub(age));
         let (vouched, born) = match vintage {
             Vintage::Present => (Some(present), started),
+            Vintage::Before { age } => {
+                let born = before(age);
+                meta = remaining(meta, age, started);
+                ((!begin.attached).then_some((begin.stamp, born)), born)
+            }
             Vintage::Until { as_of, age } => {
-                let born = Monotonic::from_start(started.since_start().saturating_sub(age));
+                let born = before(age);
                 meta = remaining(meta, age, started);
                 let stamp = inner.backplane.node().stamp_from(as_of, begin);
                 (stamp.map(|stamp| (stamp, born)), born)

@@ -40,6 +40,19 @@ const BREAKER: BreakerConfig = BreakerConfig {
     longest_open: Duration::from_secs(5),
 };
 
+/// What is wrong with the name of a region, if anything: answers and the log are to say it.
+pub fn wrong_name(name: &str) -> Option<&'static str> {
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_plain = name.bytes().all(|byte| is_letter(byte) || byte == b'-');
+    let begins = name.starts_with(|first: char| first.is_ascii_lowercase());
+    if name.len() > 32 || !is_plain || !begins {
+        return Some("is not of up to 32 small letters, digits and -");
+    }
+    ["origin", "memory", "redis", "kv"]
+        .contains(&name)
+        .then_some("means something else")
+}
+
 /// How far a database is told to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Told {

@@ -9,7 +9,7 @@ use thiserror::Error;
 /// has a greater position, on the primary and on every replica that has replayed it.
 ///
 /// Its text is PostgreSQL's: the upper and the lower half in hexadecimal, as in `16/B374D848`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WalPosition(pub u64);
 
 /// A text that is no position.

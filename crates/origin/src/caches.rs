@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pitchey_api::cached::{Handler, SessionLoad};
+use pitchey_api::edge::Heard;
 use pitchey_api::ports::{Boxed, SharedLimits};
 use pitchey_api::{CachedResponse, Problem, ResponseKind, Responses, SessionCache};
 use pitchey_cache::shared::Strength;
@@ -280,6 +281,14 @@ impl<S: Shared> Responses for Caches<S> {
 
     fn as_of(&self, answer: &Answer<CachedResponse>) -> Option<AsOf> {
         self.backplane.node().as_of(&answer.entry)
+    }
+
+    fn heard(&self) -> Option<Heard> {
+        let (as_of, Position(position)) = self.backplane.node().heard(self.tasks.now())?;
+        Some(Heard {
+            as_of,
+            position: WalPosition(position),
+        })
     }
 
     fn newest(&self) -> Option<AsOf> {

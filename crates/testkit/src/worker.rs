@@ -1,6 +1,7 @@
 //! The edge on Workers, in a workerd of its own for a test.
 
 use std::ffi::OsString;
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +17,10 @@ use crate::{net, wait};
 /// npm can bring the one and the other was built.
 const WORKERD_VARIABLE: &str = "PITCHEY_WORKERD";
 const MODULES_VARIABLE: &str = "PITCHEY_WORKER_DIR";
+const REGIONS_VARIABLE: &str = "PITCHEY_WORKER_REGIONS_DIR";
+
+/// What the worker logs if it cannot be configured.
+const WRONG: &str = "the configuration is wrong";
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const PORT_ATTEMPTS: u32 = 5;
@@ -51,16 +56,37 @@ impl Worker {
         Ok(Self::with_config(&config())?.env("WORKER_ORIGIN__URL", origin))
     }
 
+    /// The program that can ask databases near readers, with bindings of Hyperdrive, each a name and the URL of a
+    /// database that it leads to. What it is configured by is written into a directory, which must be there until
+    /// it runs.
+    pub fn with_hyperdrive(
+        origin: &str,
+        bindings: &[(&str, &str)],
+        directory: &Path,
+    ) -> Result<Program> {
+        let mut text = fs::read_to_string(config())?;
+        for (name, url) in bindings {
+            let (service, binding) = hyperdrive(name, url)?;
+            for (list, added) in [("services = [", service), ("bindings = [", binding)] {
+                let at = text.find(list).context("workerd.capnp has another form")?;
+                text.insert_str(at + list.len(), &format!("\n    {added},"));
+            }
+        }
+        let config = directory.join("workerd.capnp");
+        fs::write(&config, text)?;
+        let program = program(&config, REGIONS_VARIABLE)?;
+        Ok(program.env("WORKER_ORIGIN__URL", origin))
+    }
+
     /// The program with another configuration of workerd, which finds the modules of the edge in `/`.
     pub fn with_config(config: &Path) -> Result<Program> {
-        let [program, arguments @ ..] = command_line(config)?;
-        Ok(Program::at(Path::new(&program)).args(arguments))
+        program(config, MODULES_VARIABLE)
     }
 
     /// What runs the edge as it is deployed: a program and its arguments, but for `--socket-addr=http=` and
     /// `--directory-path=rooms=`.
     pub fn command_line() -> Result<[OsString; 5]> {
-        command_line(&config())
+        command_line(&config(), MODULES_VARIABLE)
     }
 
     /// Starts it and waits until it answers. What its rooms keep is gone with it.
@@ -93,7 +119,11 @@ impl Worker {
                     }
                     bail!("workerd ended at once ({status}):\n{log}");
                 }
-                Ok((http_status(listen, "/__edge/health").ok() == Some(200)).then_some(true))
+                match http_status(listen, "/__edge/health").ok() {
+                    Some(200) => Ok(Some(true)),
+                    Some(500) if worker.running.log().contains(WRONG) => bail!("{WRONG}"),
+                    _ => Ok(None),
+                }
             });
             if ready.with_context(|| worker.running.log())? {
                 return Ok(worker);
@@ -118,7 +148,31 @@ impl Worker {
     }
 }
 
-fn command_line(config: &Path) -> Result<[OsString; 5]> {
+/// A service and a binding, as workerd's configuration says them.
+fn hyperdrive(name: &str, url: &str) -> Result<(String, String)> {
+    let parts = || {
+        let (_, rest) = url.split_once("://")?;
+        let (user, rest) = rest.split_once('@')?;
+        let (address, database) = rest.split_once('/')?;
+        let (user, password) = user.split_once(':')?;
+        Some((user, password, address, database))
+    };
+    let (user, password, address, database) = parts().context("the URL has another form")?;
+    let service =
+        format!("(name = \"hyperdrive-{name}\", external = (address = \"{address}\", tcp = ()))");
+    let binding = format!(
+        "(name = \"{name}\", hyperdrive = (designator = \"hyperdrive-{name}\", database = \"{database}\", \
+         user = \"{user}\", password = \"{password}\", scheme = \"postgresql\"))"
+    );
+    Ok((service, binding))
+}
+
+fn program(config: &Path, modules: &str) -> Result<Program> {
+    let [program, arguments @ ..] = command_line(config, modules)?;
+    Ok(Program::at(Path::new(&program)).args(arguments))
+}
+
+fn command_line(config: &Path, modules: &str) -> Result<[OsString; 5]> {
     let variable =
         |name: &str| std::env::var_os(name).with_context(|| format!("{name} is not set"));
     Ok([
@@ -126,7 +180,7 @@ fn command_line(config: &Path) -> Result<[OsString; 5]> {
         "serve".into(),
         config.into(),
         "--import-path".into(),
-        variable(MODULES_VARIABLE)?,
+        variable(modules)?,
     ])
 }
 

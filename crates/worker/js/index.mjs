@@ -5,6 +5,7 @@ import module from "./pitchey_worker_bg.wasm";
 import * as edge from "./pitchey_worker.js";
 import { bind, flattened, living, problem, variables } from "./glue.js";
 import { bindObjects } from "./objects.js";
+import { bindRegions, place } from "./regions.mjs";
 import { atTheDoor, isOfRooms } from "./rooms.mjs";
 
 export { Rooms } from "./rooms.mjs";
@@ -16,6 +17,7 @@ function configured(life, env) {
   if (life.configured) return;
   bind(env);
   bindObjects(env);
+  bindRegions(env);
   life.run(() => edge.configure(variables(env), life.failures));
   life.configured = true;
 }
@@ -27,7 +29,7 @@ function answered(life, request, env, context) {
   const ofRooms = isOfRooms(url) ? atTheDoor(life, request, env) : undefined;
   if (ofRooms !== undefined) return ofRooms;
   const body = method === "GET" ? null : request.body;
-  return life.guard(() => edge.answer(method, url, flattened(headers), body, context));
+  return life.guard(() => edge.answer(method, url, place(request.cf) + flattened(headers), body, context));
 }
 
 // Perhaps it was another request that the module failed at: a read may be asked for once more.

@@ -13,6 +13,7 @@ use js_sys::Uint8Array;
 use pitchey_edge::figures::{Answered, Class, Collector};
 use pitchey_edge::health::{HEALTH, Health};
 use pitchey_edge::limits::{self, Limits};
+use pitchey_edge::regions::Place;
 use pitchey_edge::sessions::{self, Sessions, Whose};
 use pitchey_edge::{
     Body, Client, Far, Marks, Page, Proxy, Settings, Site, SiteSettings, asset_address, refusal,
@@ -33,6 +34,7 @@ use crate::meter::{self, METER, METRICS};
 use crate::own::{Asked, OWN, Own};
 use crate::pages::Kv;
 use crate::platform::{Workers, length};
+use crate::regions;
 use crate::rest::{self, RestTier};
 use crate::rooms::door;
 use crate::scope::Scope;
@@ -80,7 +82,16 @@ pub(crate) fn edge() -> Option<Rc<Edge>> {
 #[wasm_bindgen]
 pub fn configure(variables: &str, failures: u32) {
     tell_panics();
-    match Config::parse(variables) {
+    let parsed = Config::parse(variables).and_then(|config| {
+        let missing = config.regional.as_ref().map(regions::missing);
+        match missing.unwrap_or_default().join(", ") {
+            none if none.is_empty() => Ok(config),
+            names => Err(format!(
+                "REGIONS names what is no binding of Hyperdrive: {names}"
+            )),
+        }
+    });
+    match parsed {
         Ok(config) => {
             door::open(&config);
             EDGE.set(Some(Rc::new(Edge::new(config, failures))));
@@ -142,7 +153,13 @@ impl Edge {
             let far = config
                 .kv
                 .map(|kv| (far(kv), Duration::from_millis(kv.bound_ms.into())));
-            Mode::Pitchey(Site::unheard(platform, tier, far, bound, memory, settings))
+            let site = Site::unheard(platform, tier, far, bound, memory, settings);
+            let regional = config.regional.as_ref();
+            let regions = regional.map(|regional| regions::regions(regional, &clock));
+            Mode::Pitchey(match regions {
+                Some(regions) => site.with_regions(regions),
+                None => site,
+            })
         } else {
             Mode::Proxy(proxy(platform, origin, patience))
         };
@@ -386,6 +403,8 @@ async fn decided(
         trusted: false,
         secure: url.starts_with("https:"),
     };
+    let place = config.regional.as_ref();
+    let place = place.and_then(|_| Place::told(&headers));
     of_the_platform(&mut headers);
     let sessions = sessions.as_ref();
     let presented = sessions.and_then(|sessions| sessions.presented(&headers));
@@ -424,6 +443,9 @@ async fn decided(
     *asked.headers_mut() = headers;
     if let Some((sessions, presented)) = sessions.zip(presented.as_ref()) {
         sessions.ask(presented, &mut asked);
+    }
+    if let Some(place) = place {
+        asked.extensions_mut().insert(place);
     }
     let file = assets.as_ref().zip(asset_address(asked.uri()));
     let mut response = match (mode, file) {

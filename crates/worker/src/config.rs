@@ -12,6 +12,7 @@ use pitchey_edge::desk::DeskSecret;
 use pitchey_edge::limits::{Clients, MOST_CROWD, Rates};
 
 use crate::duties::Duties;
+use crate::regions::Regional;
 use crate::rooms::Realtime;
 
 mod objects;
@@ -54,6 +55,8 @@ pub struct Config {
     pub assets: Option<Assets>,
     /// What the isolates of a data centre share, if anything.
     pub shared: Option<Shared>,
+    /// Databases near readers, if there are any.
+    pub regional: Option<Regional>,
     /// What operators sign with; without it there are none.
     pub desk: Option<DeskSecret>,
     /// How many clients an isolate knows in each class of routes.
@@ -149,6 +152,7 @@ impl Config {
             kv: reader.kv(),
             assets: reader.assets(),
             shared: reader.shared(),
+            regional: reader.regional(),
             desk: reader.desk(),
             clients: Clients {
                 known: reader.number("LIMITS__CLIENTS", 5_000, 0..=100_000),

@@ -1,7 +1,10 @@
 //! The edge on Cloudflare Workers: the bindings of the platform as the ports of `crates/edge`.
 //!
-//! What is not about JavaScript ([`config`], [`duties`], [`memory`], [`rooms::config`]) builds everywhere and is tested natively; the rest
-//! exists in WebAssembly alone. `js/index.mjs` is the module that Workers start; it calls `answer`.
+//! What is not about JavaScript ([`config`], [`duties`], [`memory`], what [`regions`] and [`rooms`] are told)
+//! builds everywhere and is tested natively; the rest exists in WebAssembly alone. `js/index.mjs` is the module
+//! that Workers start; it calls `answer`.
+//!
+//! Two modules are built of it: one with the feature `regions`, and a smaller one without.
 //!
 //! JavaScript is crossed seldom: a request comes in one call, its fields as one text, and what goes out goes
 //! in one call.
@@ -9,6 +12,8 @@
 pub mod config;
 pub mod duties;
 pub mod memory;
+#[cfg_attr(not(feature = "regions"), path = "without_regions.rs")]
+pub mod regions;
 pub mod rooms;
 
 #[cfg(target_arch = "wasm32")]

@@ -34,19 +34,20 @@ async function measured() {
         sources.has(name)
           ? new SourceTextModule(sources.get(name), { identifier: name })
           : new SyntheticModule(["default"], function () {
-              this.setExport("default", specifier.startsWith("./") ? module : class {});
+              this.setExport("default", module);
             }),
       );
     }
     return modules.get(name);
   };
-  // What only Workers have: the base of their objects.
-  modules.set(
-    "cloudflare:workers",
-    new SyntheticModule(["DurableObject"], function () {
-      this.setExport("DurableObject", class {});
-    }),
-  );
+  // What only Workers have.
+  const theirs = { DurableObject: class {}, connect() {} };
+  for (const name of ["cloudflare:workers", "cloudflare:sockets"]) {
+    const exported = new SyntheticModule(Object.keys(theirs), function () {
+      for (const [key, value] of Object.entries(theirs)) this.setExport(key, value);
+    });
+    modules.set(name, exported);
+  }
   const worker = linked("./index.mjs");
   await worker.link(linked);
   await worker.evaluate();

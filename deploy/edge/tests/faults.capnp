@@ -18,6 +18,7 @@ const edge :Workerd.Worker = (
     (name = "index.mjs", esModule = embed "/index.mjs"),
     (name = "rooms.mjs", esModule = embed "/rooms.mjs"),
     (name = "objects.js", esModule = embed "/objects.js"),
+    (name = "regions.mjs", esModule = embed "/regions.mjs"),
     (name = "glue.js", esModule = embed "/glue.js"),
     (name = "pitchey_worker.js", esModule = embed "/pitchey_worker.js"),
     (name = "pitchey_worker_bg.wasm", wasm = embed "/pitchey_worker_bg.wasm")

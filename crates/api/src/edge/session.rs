@@ -78,7 +78,7 @@ impl ToldSession {
             ends_at: OffsetDateTime::from_unix_timestamp(next()?.parse().ok()?).ok()?,
             as_of: match next() {
                 None => None,
-                Some(as_of) => Some(super::parse_as_of(as_of)?),
+                Some(as_of) => Some(super::as_of_in(as_of)?),
             },
         };
         parts.next().is_none().then_some(told)

@@ -90,8 +90,6 @@ impl<P: Platform, S: Shared> Source<Page, Failure> for Beyond<P, S> {
 
     async fn load(&self, _: Load) -> Result<Loaded<Page>, Failure> {
         match self.tier.clone() {
-            // Databases near readers are for edges that hear what is invalidated, which have no tier here.
-            None if self.origin.near.is_some() => Box::pin(self.origin.give()).await,
             None => self.find_or_ask().await,
             Some(tier) => tier.load(self).await,
         }
@@ -99,33 +97,49 @@ impl<P: Platform, S: Shared> Source<Page, Failure> for Beyond<P, S> {
 }
 
 impl<P: Platform, S: Shared> Beyond<P, S> {
-    /// Where no tier says anything: what the far store has, else the origin.
+    /// Where no tier says anything: what the far store has, else a region, else the origin.
     async fn find_or_ask(&self) -> Result<Loaded<Page>, Failure> {
         if let Some(pages) = &self.pages
             && let Some((page, tags)) = pages.find(&self.origin.platform, &self.key, false).await
         {
             return Ok(valid(page, tags));
         }
-        let asked = self.ask(self.origin.known()).await;
-        self.or_last_resort(asked.map(|loaded| self.origin.valid_when_asked(loaded)))
-            .await
+        let asked = Box::pin(self.near_or_ask()).await;
+        self.or_last_resort(asked).await
+    }
+
+    /// What a region answers, else the origin.
+    async fn near_or_ask(&self) -> Result<Loaded<Page>, Failure> {
+        let asking = async {
+            let asked = self.ask(self.origin.known()).await;
+            asked.map(|loaded| self.origin.valid_when_asked(loaded))
+        };
+        self.origin.near_or(asking).await
+    }
+
+    /// What a region answers under a lease, else the origin; what has seen all that the lease has is written down.
+    async fn ask_under(&self, lease: Lease, asked_ms: i64) -> Result<Loaded<Page>, Failure> {
+        if let Some(loaded) = self.origin.near_under(lease).await {
+            self.write_down(asked_ms, &loaded);
+            return Ok(loaded);
+        }
+        let asked = self.ask(Some(lease.as_of)).await;
+        self.origin.or_near(asked).await
     }
 
     /// Asks the origin for what must have seen all that is known, and writes down what it vouches for.
     async fn ask(&self, known: Option<AsOf>) -> Result<Loaded<Page>, Failure> {
         let asked_ms = milliseconds(&self.origin.platform);
         let loaded = self.origin.ask_as_of(known).await?;
+        self.write_down(asked_ms, &loaded);
+        Ok(loaded)
+    }
+
+    fn write_down(&self, asked_ms: i64, loaded: &Loaded<Page>) {
         if let Some(pages) = &self.pages {
             let named = (&*self.key, &*self.origin.kept.tags);
-            pages.keep(
-                &self.origin.platform,
-                named,
-                &self.policy,
-                asked_ms,
-                &loaded,
-            );
+            pages.keep(&self.origin.platform, named, &self.policy, asked_ms, loaded);
         }
-        Ok(loaded)
     }
 
     /// What the far store still has in the place of an error.
@@ -197,26 +211,22 @@ impl<P: Platform, S: Shared> Tier<P, S> {
     }
 
     async fn load(self: Arc<Self>, of: &Beyond<P, S>) -> Result<Loaded<Page>, Failure> {
+        let asked_ms = milliseconds(&self.platform);
         let (asked, stand_in) = match self.consult(of).await {
             Consulted::Fresh(stored, page) => {
                 return Ok(valid(page, stored.tags));
             }
             Consulted::Stale(page, lease) => {
                 if let Some(lease) = lease {
-                    self.renew_behind(of, lease);
+                    self.renew_behind(of, lease, asked_ms);
                 }
                 return Ok(passing(page));
             }
             Consulted::Lease(lease, stand_in) => {
-                (self.clone().load_under(of, lease).await, stand_in)
+                let loading = self.clone().load_under(of, lease, asked_ms);
+                (loading.await, stand_in)
             }
-            Consulted::Nothing(stand_in) => {
-                let asked = of.ask(of.origin.known()).await;
-                (
-                    asked.map(|loaded| of.origin.valid_when_asked(loaded)),
-                    stand_in,
-                )
-            }
+            Consulted::Nothing(stand_in) => (of.near_or_ask().await, stand_in),
             Consulted::Away => return of.find_or_ask().await,
         };
         match (asked, stand_in) {
@@ -261,18 +271,19 @@ impl<P: Platform, S: Shared> Tier<P, S> {
         }
     }
 
-    /// Asks the origin for what must have seen all that the lease has, and stores what it vouches for.
+    /// Loads what must have seen all that the lease has, and stores what is vouched for.
     async fn load_under(
         self: Arc<Self>,
         of: &Beyond<P, S>,
         lease: Lease,
+        asked_ms: i64,
     ) -> Result<Loaded<Page>, Failure> {
         let mut held = Held {
             tier: self.clone(),
             key: of.key.clone(),
             token: Some(lease.token),
         };
-        let loaded = of.ask(Some(lease.as_of)).await?;
+        let loaded = of.ask_under(lease, asked_ms).await?;
         let bits = self.platform.next_u64();
         let fill = fill(
             &of.key,
@@ -295,11 +306,11 @@ impl<P: Platform, S: Shared> Tier<P, S> {
         Ok(of.origin.valid_when_asked(loaded))
     }
 
-    fn renew_behind(self: &Arc<Self>, of: &Beyond<P, S>, lease: Lease) {
+    fn renew_behind(self: &Arc<Self>, of: &Beyond<P, S>, lease: Lease, asked_ms: i64) {
         let (tier, of) = (self.clone(), of.clone());
         self.platform.spawn(async move {
             // Should it fail, the lease is free, and the next who finds it stale tries again.
-            let _: Result<Loaded<Page>, Failure> = tier.load_under(&of, lease).await;
+            let _: Result<Loaded<Page>, Failure> = tier.load_under(&of, lease, asked_ms).await;
         });
     }
 

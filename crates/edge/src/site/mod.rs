@@ -7,6 +7,7 @@
 
 mod beyond;
 mod desk;
+mod lately;
 mod near;
 mod page;
 mod pages;
@@ -39,6 +40,7 @@ use crate::proxy::refusal;
 use crate::regions::{Place, Regions};
 use crate::sessions::AsksWhose;
 
+use lately::Lately;
 use near::Near;
 pub use page::{Failure, Page};
 
@@ -107,6 +109,8 @@ struct Inner<P: Platform, M, S> {
     settings: SiteSettings,
     /// Whether it hears what is invalidated.
     hears: bool,
+    /// What it was told lately, if it does not.
+    lately: Option<Arc<Lately>>,
     /// What is asked before the origin, by an edge that hears nothing.
     tier: Option<Arc<beyond::Tier<P, S>>>,
     /// Where pages are kept that bear to be a little old, by an edge that hears nothing.
@@ -142,7 +146,7 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
     pub fn new(platform: P, backplane: Backplane<S, P>, memory: M, settings: SiteSettings) -> Self {
         let policies = read::policies(settings.patience);
         let tiers = (None, None);
-        Self::with(platform, backplane, memory, settings, policies, tiers, true)
+        Self::with(platform, backplane, memory, settings, policies, tiers, None)
     }
 
     fn with(
@@ -152,7 +156,7 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
         settings: SiteSettings,
         policies: Vec<(&'static str, Policy)>,
         (tier, pages): (Option<beyond::Tier<P, S>>, Option<pages::Pages>),
-        hears: bool,
+        lately: Option<Lately>,
     ) -> Self {
         let node = backplane.node().clone();
         let answers = Cache::new(backplane, memory, policies);
@@ -165,7 +169,8 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
                 plain: SharedCache::new(Options::default()),
                 whole: read::policies(settings.patience),
                 settings,
-                hears,
+                hears: lately.is_none(),
+                lately: lately.map(Arc::new),
                 tier: tier.map(Arc::new),
                 pages: pages.map(Arc::new),
                 regions: None,
@@ -213,10 +218,13 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
         let began = inner.platform.now();
         let (mut parts, upload) = request.into_parts();
         let id = inner.id_of(&parts.headers, client);
-        // Only one that is trusted may say where it is asked from.
-        let from = (inner.regions.is_some() && client.trusted)
-            .then(|| Place::told(&parts.headers))
-            .flatten();
+        // The platform knows where it is asked from, or one that is trusted says so.
+        let from = parts.extensions.remove::<Place>();
+        let from = from.or_else(|| {
+            (inner.regions.is_some() && client.trusted)
+                .then(|| Place::told(&parts.headers))
+                .flatten()
+        });
         let chain = fields::strip(&mut parts.headers);
         let whole = parts.uri.path_and_query().map_or("", PathAndQuery::as_str);
         let path = match path::normal(parts.uri.path()) {
@@ -245,7 +253,8 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, S> {
                     return inner.end(response, &id, began);
                 }
                 Ok(Some(kept)) => {
-                    let near = Near::of(inner.regions.as_ref(), from, &parts.headers);
+                    let (regions, lately) = (inner.regions.as_ref(), inner.lately.as_ref());
+                    let near = Near::of(regions, lately, from, &parts.headers);
                     let response = inner
                         .read(&parts.method, &parts.headers, kept, introduction, near, &id)
                         .await;
@@ -306,8 +315,9 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Site<P, M, Option<S>> {
         let policies = read::unheard_policies(bound, settings.patience);
         let pages = far.map(|(far, lasting)| pages::Pages::new(far, lasting));
         let tiers = (tier, pages);
+        let lately = Some(Lately::new(bound));
         Self::with(
-            platform, backplane, memory, settings, policies, tiers, false,
+            platform, backplane, memory, settings, policies, tiers, lately,
         )
     }
 }
@@ -326,12 +336,17 @@ fn is_simple(headers: &HeaderMap) -> bool {
 
 /// Whether somebody asks who has changed something a moment ago.
 fn has_changed_something(headers: &HeaderMap) -> bool {
+    has_cookie(headers, &[POSITION, CHANGED])
+}
+
+/// Whether one of these cookies is sent.
+fn has_cookie(headers: &HeaderMap, names: &[&str]) -> bool {
     let mut lines = headers.get_all(COOKIE).iter();
     lines.any(|line| {
         let mut pairs = line.as_bytes().split(|byte| *byte == b';');
         pairs.any(|pair| {
             let pair = pair.trim_ascii_start();
-            [POSITION, CHANGED].iter().any(|name| is_cookie(pair, name))
+            names.iter().any(|name| is_cookie(pair, name))
         })
     })
 }

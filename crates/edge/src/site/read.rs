@@ -12,7 +12,8 @@ use http_body::Body as _;
 use http_body_util::BodyDataStream;
 use pitchey_api::ResponseKind;
 use pitchey_api::edge::{
-    AGE_MS, APPLIED, KEY, Kept, STAMP, coding, read_as_of, read_tags, write_as_of,
+    AGE_MS, APPLIED, KEY, Kept, STAMP, coding, coding_made_here, read_as_of, read_heard, read_tags,
+    write_as_of,
 };
 use pitchey_cache::{AsOf, GetError, Kind, Loaded, Memory, Node, Policy, Shared, Vintage};
 
@@ -78,7 +79,10 @@ impl<P: Platform, M: Memory<Page>, S: Shared> Inner<P, M, S> {
         near: Option<Near>,
         id: &HeaderValue,
     ) -> Response<Body<P>> {
-        let coding = coding(asked);
+        let coding = match &near {
+            Some(_) => coding_made_here(asked),
+            None => coding(asked),
+        };
         let kept_kind = kept.kind;
         let kind = place(kept_kind);
         // What is coded otherwise is another answer.
@@ -230,7 +234,7 @@ pub(super) struct Origin<P> {
     pub(super) platform: P,
     pub(super) node: Arc<Node>,
     hears: bool,
-    secret: HeaderValue,
+    pub(super) secret: HeaderValue,
     pub(super) largest_body: u64,
     introduction: Introduction,
     pub(super) id: HeaderValue,
@@ -256,7 +260,7 @@ impl<P: Platform> Origin<P> {
     /// For an edge that hears nothing, what the origin vouches for was valid when it was asked for, which is
     /// all that it goes by.
     pub(super) fn valid_when_asked(&self, mut loaded: Loaded<Page>) -> Loaded<Page> {
-        if !self.hears && loaded.vintage != Vintage::Unknown {
+        if !self.hears && matches!(loaded.vintage, Vintage::Until { .. }) {
             loaded.vintage = Vintage::Present;
         }
         loaded
@@ -288,6 +292,10 @@ impl<P: Platform> Origin<P> {
             }
         }
         let (vintage, tags) = vintage(parts.status, &parts.headers);
+        let lately = self.near.as_ref().and_then(|near| near.lately.as_ref());
+        if let Some((lately, heard)) = lately.zip(read_heard(&parts.headers)) {
+            lately.note(heard, began);
+        }
         fields::end_to_end(&mut parts.headers);
         fields::strip_own(&mut parts.headers);
         let mut page = Page::new(parts.status, parts.headers, body.freeze());

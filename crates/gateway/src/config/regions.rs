@@ -1,7 +1,7 @@
 //! The `regions`, and the `regional` section: databases near readers, and how they are asked.
 
 use pitchey_api::CursorKey;
-use pitchey_edge::regions::Place;
+use pitchey_edge::regions::{Place, wrong_name};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -47,14 +47,8 @@ impl RegionConfig {
                 problems.push(format!("regions.{index}.{key}: {how}"));
             };
             let name = &region.name;
-            let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-            let is_plain = name.bytes().all(|byte| is_letter(byte) || byte == b'-');
-            let begins = name.starts_with(|first: char| first.is_ascii_lowercase());
-            if name.len() > 32 || !is_plain || !begins {
-                tell("name", "is not of up to 32 small letters, digits and -");
-            }
-            if ["origin", "memory"].contains(&&**name) {
-                tell("name", "means something else");
+            if let Some(problem) = wrong_name(name) {
+                tell("name", problem);
             }
             if regions[..index].iter().any(|other| other.name == *name) {
                 tell("name", "is another's, too");

@@ -1,13 +1,13 @@
 //! Databases near readers: which is asked, that they answer as the origin does, and that none of them undoes
-//! what was changed.
+//! what was changed. What is the worker's own is in `edge_hyperdrive`.
 
 use crate::cache_site::{Maker, PATIENCE, Site};
 use crate::client::{Answer, Client};
 use crate::edge_pitchey::{SECRET, edit, versions};
-use crate::edge_shell::{Edge, Shell};
+use crate::edge_shell::{Edge, Shell, on_both_shells};
 use anyhow::{Context as _, Result, ensure};
 use pitchey_testkit::postgres_server::{execute, query_text};
-use pitchey_testkit::{FaultProxy, Faults, Origin};
+use pitchey_testkit::{FaultProxy, Faults, Origin, Worker};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -15,31 +15,42 @@ use std::time::{Duration, Instant};
 use tokio::task::{JoinSet, block_in_place};
 
 /// Where readers are: by the primary in Europe, and by its replica in Asia.
-const LONDON: [(&str, &str); 2] = [("cf-iplatitude", "51.5"), ("cf-iplongitude", "-0.1")];
-const TOKYO: [(&str, &str); 2] = [("cf-iplatitude", "35.7"), ("cf-iplongitude", "139.7")];
+pub(crate) const LONDON: [(&str, &str); 2] =
+    [("cf-iplatitude", "51.5"), ("cf-iplongitude", "-0.1")];
+pub(crate) const TOKYO: [(&str, &str); 2] =
+    [("cf-iplatitude", "35.7"), ("cf-iplongitude", "139.7")];
 /// Only the data centre is told.
 const BY_COLO: [(&str, &str); 1] = [("cf-ray", "8f1c2d3e4f5a6b7c-KUL")];
 
+on_both_shells! {
+    a_region_answers_byte_for_byte_as_the_origin_does,
+    the_nearest_region_that_is_there_is_asked_and_else_the_origin,
+    a_region_that_is_killed_costs_no_request_and_is_used_again_once_it_is_back,
+    a_region_that_hangs_costs_no_request_and_is_used_again_once_it_is_back,
+    who_has_a_position_reads_only_what_has_come_so_far,
+}
+
 /// What is dropped first stops first.
-struct Bed {
-    running: Edge,
-    to_origin: FaultProxy,
+pub(crate) struct Bed {
+    pub(crate) running: Edge,
+    pub(crate) to_origin: FaultProxy,
     to_redis: FaultProxy,
-    to_europe: FaultProxy,
-    to_asia: FaultProxy,
-    edge: Client,
-    origin: Client,
-    site: Site,
+    pub(crate) to_europe: FaultProxy,
+    pub(crate) to_asia: FaultProxy,
+    pub(crate) edge: Client,
+    pub(crate) origin: Client,
+    pub(crate) site: Site,
     /// So that no read is of an address that was asked for before.
     asked: AtomicU32,
 }
 
 impl Bed {
     async fn open() -> Result<Self> {
-        Self::open_with(&[]).await
+        Self::open_on(Shell::Gateway, &[]).await
     }
 
-    async fn open_with(more: &[(&str, &str)]) -> Result<Self> {
+    /// With more settings of the edge. A worker has been told what it must know to ask regions.
+    pub(crate) async fn open_on(shell: Shell, more: &[(&str, &str)]) -> Result<Self> {
         let of_origin = [
             ("PITCHEY_CACHE__EDGE_KEY", SECRET),
             ("PITCHEY_HTTP__TRUSTED_PROXIES", "[\"127.0.0.1\"]"),
@@ -50,25 +61,52 @@ impl Bed {
         let (to_redis, redis_url) = FaultProxy::in_front_of(&site.redis.url())?;
         let (to_europe, europe) = FaultProxy::in_front_of(&site.primary.url())?;
         let (to_asia, asia) = FaultProxy::in_front_of(&site.replica.url())?;
-        let regions = format!(
-            "[{{name=\"europe\",latitude=50.1,longitude=8.7,url=\"{europe}\"}},\
-             {{name=\"asia\",latitude=1.3,longitude=103.8,url=\"{asia}\"}}]"
-        );
         let mut settings = vec![
-            ("PITCHEY__ENABLED", "true"),
             ("PITCHEY__SECRET", SECRET),
-            ("PITCHEY__REDIS_URL", &*redis_url),
             ("LIMITS__CLIENTS", "0"),
-            ("ORIGIN__CONNECT_TIMEOUT_MS", "1000"),
-            ("HTTP__TRUSTED_PROXIES", "[\"127.0.0.1\"]"),
-            ("REGIONS", &*regions),
             ("REGIONAL__CURSOR_KEY", Origin::CURSOR_KEY),
-            ("REGIONAL__INTERVAL_MS", "50"),
-            ("HEALTH__INTERVAL_MS", "100"),
         ];
-        settings.extend(more);
-        let running =
-            Shell::Gateway.start(&format!("http://{}", to_origin.address()), &settings)?;
+        let url = format!("http://{}", to_origin.address());
+        let running = match shell {
+            Shell::Gateway => {
+                let regions = format!(
+                    "[{{name=\"europe\",latitude=50.1,longitude=8.7,url=\"{europe}\"}},\
+                     {{name=\"asia\",latitude=1.3,longitude=103.8,url=\"{asia}\"}}]"
+                );
+                settings.extend([
+                    ("PITCHEY__ENABLED", "true"),
+                    ("PITCHEY__REDIS_URL", &*redis_url),
+                    ("ORIGIN__CONNECT_TIMEOUT_MS", "1000"),
+                    ("HTTP__TRUSTED_PROXIES", "[\"127.0.0.1\"]"),
+                    ("REGIONS", &*regions),
+                    ("REGIONAL__INTERVAL_MS", "50"),
+                    ("HEALTH__INTERVAL_MS", "100"),
+                ]);
+                settings.extend(more);
+                shell.start(&url, &settings)?
+            }
+            Shell::Worker => {
+                // One by Hyperdrive, and one by a connection of the worker's own.
+                let regions = json!([
+                    {"name": "europe", "latitude": 50.1, "longitude": 8.7, "url": europe},
+                    {"name": "asia", "latitude": 1.3, "longitude": 103.8, "hyperdrive": "ASIA"},
+                ])
+                .to_string();
+                settings.extend([
+                    ("REGIONS", &*regions),
+                    // What it was told is good for longer than a test takes.
+                    ("PITCHEY__BOUND_MS", "60000"),
+                ]);
+                settings.extend(more);
+                let directory = tempfile::tempdir()?;
+                let bindings = [("ASIA", &*asia)];
+                let mut program = Worker::with_hyperdrive(&url, &bindings, directory.path())?;
+                for (name, value) in settings {
+                    program = program.env(&format!("WORKER_{name}"), value);
+                }
+                Edge::Worker(block_in_place(|| Worker::start(&program))?)
+            }
+        };
         let bed = Self {
             edge: Client::new(running.address()),
             running,
@@ -80,7 +118,10 @@ impl Bed {
             site,
             asked: AtomicU32::new(0),
         };
-        bed.wait_until_attached().await?;
+        match shell {
+            Shell::Gateway => bed.wait_until_attached().await?,
+            Shell::Worker => bed.wait_until_answers(&LONDON, "europe").await?,
+        }
         Ok(bed)
     }
 
@@ -93,12 +134,12 @@ impl Bed {
         Ok(())
     }
 
-    fn caught_up(&self) -> Result<()> {
+    pub(crate) fn caught_up(&self) -> Result<()> {
         block_in_place(|| self.site.replica.wait_until_caught_up())
     }
 
     /// Who answers somebody there what nobody has asked before.
-    async fn asks(&self, from: &[(&str, &str)]) -> Result<String> {
+    pub(crate) async fn asks(&self, from: &[(&str, &str)]) -> Result<String> {
         let number = self.asked.fetch_add(1, Ordering::Relaxed);
         let target = format!("/api/search?q=word{number}");
         let answer = self.edge.get(&target, from).await?.expect(200)?;
@@ -106,7 +147,7 @@ impl Bed {
     }
 
     /// Asks until that is it who answers.
-    async fn wait_until_answers(&self, from: &[(&str, &str)], who: &str) -> Result<()> {
+    pub(crate) async fn wait_until_answers(&self, from: &[(&str, &str)], who: &str) -> Result<()> {
         let until = Instant::now() + PATIENCE;
         loop {
             let told = self.asks(from).await?;
@@ -120,7 +161,7 @@ impl Bed {
 }
 
 /// Who gave what an answer shows, as the edge says.
-fn giver(answer: &Answer) -> &str {
+pub(crate) fn giver(answer: &Answer) -> &str {
     let mut lines = answer.headers.get_all("cache-status").iter();
     let detail = lines.rfind(|line| line.as_bytes().starts_with(b"pitchey-edge"));
     let detail = detail.and_then(|line| line.to_str().ok()?.split_once("detail="));
@@ -142,11 +183,11 @@ fn is_of_the_exchange(name: &str) -> bool {
         .contains(&name)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_region_answers_byte_for_byte_as_the_origin_does() -> Result<()> {
-    let bed = Bed::open().await?;
+async fn a_region_answers_byte_for_byte_as_the_origin_does(shell: Shell) -> Result<()> {
+    let bed = Bed::open_on(shell, &[]).await?;
     let maker = Maker::new(&bed.edge, 0, 5).await?;
     bed.caught_up()?;
+    bed.wait_until_answers(&TOKYO, "asia").await?;
     let pitch = &maker.things[1].target;
     let first = bed
         .origin
@@ -175,9 +216,14 @@ async fn a_region_answers_byte_for_byte_as_the_origin_does() -> Result<()> {
         "/api/search?q=thinh".to_owned(),
         "/api/users/maker0".to_owned(),
     ];
+    // The worker has no room for a coder of Brotli.
+    let codings: &[&str] = match shell {
+        Shell::Gateway => &["identity", "gzip", "br"],
+        Shell::Worker => &["identity", "gzip"],
+    };
     let (mut europe, mut asia) = (0, 0);
     for (number, target) in targets.iter().enumerate() {
-        for coding in ["identity", "gzip", "br"] {
+        for &coding in codings {
             let near = if number % 2 == 0 { &TOKYO } else { &LONDON };
             let mut asked = vec![("accept-encoding", coding)];
             let origins = bed.origin.get(target, &asked).await?.expect(200)?;
@@ -219,9 +265,8 @@ async fn a_region_answers_byte_for_byte_as_the_origin_does() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_nearest_region_that_is_there_is_asked_and_else_the_origin() -> Result<()> {
-    let bed = Bed::open_with(&[("REGIONAL__READ_TIMEOUT_MS", "300")]).await?;
+async fn the_nearest_region_that_is_there_is_asked_and_else_the_origin(shell: Shell) -> Result<()> {
+    let bed = Bed::open_on(shell, &[("REGIONAL__READ_TIMEOUT_MS", "300")]).await?;
     Maker::new(&bed.edge, 0, 1).await?;
     bed.caught_up()?;
     for (from, who) in [
@@ -253,10 +298,11 @@ async fn the_nearest_region_that_is_there_is_asked_and_else_the_origin() -> Resu
     bed.wait_until_answers(&LONDON, "europe").await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_region_that_is_killed_costs_no_request_and_is_used_again_once_it_is_back() -> Result<()>
-{
-    let mut bed = Bed::open().await?;
+/// Readers near Asia, none of whose requests may fail, while `harm` is done to the database there.
+pub(crate) async fn harmed(
+    bed: &mut Bed,
+    harm: impl AsyncFn(&mut Bed) -> Result<()>,
+) -> Result<()> {
     Maker::new(&bed.edge, 0, 1).await?;
     bed.caught_up()?;
     bed.wait_until_answers(&TOKYO, "asia").await?;
@@ -275,13 +321,7 @@ async fn a_region_that_is_killed_costs_no_request_and_is_used_again_once_it_is_b
             anyhow::Ok((reads, near))
         });
     }
-    for _ in 0..2 {
-        block_in_place(|| bed.site.replica.kill())?;
-        bed.wait_until_answers(&TOKYO, "europe").await?;
-        block_in_place(|| bed.site.replica.restart())?;
-        bed.caught_up()?;
-        bed.wait_until_answers(&TOKYO, "asia").await?;
-    }
+    let harmed = harm(bed).await;
     done.store(true, Ordering::Release);
     let (mut reads, mut near) = (0, 0);
     while let Some(reader) = readers.join_next().await {
@@ -292,7 +332,44 @@ async fn a_region_that_is_killed_costs_no_request_and_is_used_again_once_it_is_b
         near > 0 && near < reads,
         "of {reads} reads {near} were near"
     );
-    Ok(())
+    harmed
+}
+
+async fn a_region_that_is_killed_costs_no_request_and_is_used_again_once_it_is_back(
+    shell: Shell,
+) -> Result<()> {
+    let mut bed = Bed::open_on(shell, &[]).await?;
+    harmed(&mut bed, async |bed| {
+        for _ in 0..2 {
+            block_in_place(|| bed.site.replica.kill())?;
+            bed.wait_until_answers(&TOKYO, "europe").await?;
+            block_in_place(|| bed.site.replica.restart())?;
+            bed.caught_up()?;
+            bed.wait_until_answers(&TOKYO, "asia").await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+async fn a_region_that_hangs_costs_no_request_and_is_used_again_once_it_is_back(
+    shell: Shell,
+) -> Result<()> {
+    let mut bed = Bed::open_on(shell, &[("REGIONAL__READ_TIMEOUT_MS", "300")]).await?;
+    harmed(&mut bed, async |bed| {
+        for faults in [Faults::hung(), Faults::half_open()] {
+            bed.to_asia.set(faults);
+            bed.wait_until_answers(&TOKYO, "europe").await?;
+            bed.to_asia.heal();
+            bed.wait_until_answers(&TOKYO, "asia").await?;
+        }
+        // Mere connections that break off.
+        bed.to_asia.reset();
+        bed.wait_until_answers(&TOKYO, "europe").await?;
+        bed.to_asia.heal();
+        bed.wait_until_answers(&TOKYO, "asia").await
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -346,9 +423,8 @@ async fn an_edit_is_never_undone_by_a_replica_that_lags() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn who_has_a_position_reads_only_what_has_come_so_far() -> Result<()> {
-    let bed = Bed::open().await?;
+async fn who_has_a_position_reads_only_what_has_come_so_far(shell: Shell) -> Result<()> {
+    let bed = Bed::open_on(shell, &[]).await?;
     Maker::new(&bed.edge, 0, 1).await?;
     bed.caught_up()?;
     block_in_place(|| bed.site.replica.pause_replay())?;

@@ -21,6 +21,7 @@ mod edge_duties;
 mod edge_faults;
 mod edge_figures;
 mod edge_health;
+mod edge_hyperdrive;
 mod edge_limits;
 mod edge_live;
 mod edge_nearby;

@@ -35,13 +35,14 @@ const HUB_METRICS_PORT: u16 = 9789;
 const GATEWAY_METRICS_PORT: u16 = 9787;
 
 /// Variables that are for this crate and that a program of the platform would not understand.
-const OWN_VARIABLES: [&str; 6] = [
+const OWN_VARIABLES: [&str; 7] = [
     "PITCHEY_BIN_DIR",
     "PITCHEY_POSTGRES_IMAGE",
     "PITCHEY_PROVISION",
     "PITCHEY_REDIS_IMAGE",
     "PITCHEY_WORKERD",
     "PITCHEY_WORKER_DIR",
+    "PITCHEY_WORKER_REGIONS_DIR",
 ];
 
 /// What the processes of a run prove to each other who they are with; new ones for each run.
