@@ -26,7 +26,7 @@ const RESERVED: [(&str, &[&str]); 6] = [
 ];
 
 /// Libraries that need an operating system, so no crate that also runs on Workers takes them there.
-const NATIVE: [&str; 14] = [
+const NATIVE: [&str; 13] = [
     "getrandom",
     "hyper",
     "hyper-util",
@@ -39,7 +39,6 @@ const NATIVE: [&str; 14] = [
     "rustix",
     "sqlx",
     "tokio",
-    "tokio-util",
     "tracing-subscriber",
 ];
 
