@@ -331,6 +331,13 @@ pub fn coding_made_here(headers: &HeaderMap) -> &'static str {
     best.first().copied().unwrap_or(Coding::Identity.name())
 }
 
+/// A body in a coding; `None` if that comes out no smaller, or cannot be made here.
+pub fn encode_body(coding: &str, body: &[u8]) -> Option<Vec<u8>> {
+    let known = [Coding::Brotli, Coding::Gzip];
+    let coding = known.into_iter().find(|known| known.name() == coding)?;
+    coding.encode(body)
+}
+
 /// Those of these codings that a client takes, what it would rather have first.
 pub fn best_codings(headers: &HeaderMap, codings: &[&'static str]) -> Vec<&'static str> {
     crate::coding::best(headers, codings)

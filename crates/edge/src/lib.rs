@@ -9,6 +9,7 @@
 
 mod assets;
 mod body;
+mod coding;
 pub mod desk;
 mod far;
 mod fields;
@@ -31,6 +32,7 @@ mod tee;
 
 pub use assets::{ASSETS, CODED, asset_fields, asset_name, is_fingerprinted};
 pub use body::Body;
+pub use coding::Encode;
 pub use far::Far;
 pub use fields::{Client, unkeyed};
 pub use layered::{Layered, Nearby, Unheard};

@@ -9,12 +9,13 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
 use pitchey_http_cache::{
-    Answer, Decision, Fetch, Handling, Options, Reason, Request as Asked, SharedCache, Source,
-    Timestamp,
+    Answer, Body as Which, Decision, Fetch, Handling, Options, Reason, Request as Asked,
+    SharedCache, Source, Timestamp,
 };
 use pitchey_runtime::timeout;
 
 use crate::body::Body;
+use crate::coding::{self, Coded, Encode};
 use crate::desk::{self, Purge, Purged, Unpurged, Warm, Warmed};
 use crate::fields::{self, Client, Introduction};
 use crate::flights::{Flights, Landed, Leader, Role};
@@ -36,6 +37,8 @@ pub struct Settings {
     pub options: Options,
     /// How long a request waits for what another one fetches, before it goes on alone.
     pub patience: Duration,
+    /// What codes what is kept for clients that take it, if anything does.
+    pub encode: Option<Encode>,
 }
 
 /// A caching reverse proxy. Cheap to clone.
@@ -178,14 +181,16 @@ impl<P: Platform> Proxy<P> {
             );
             match decision {
                 Decision::Serve(answer) | Decision::Unsatisfied(answer) => {
-                    return inner.answer(answer, slot.as_deref(), None);
+                    return inner.answer(answer, asked(&parts), slot.as_deref(), None);
                 }
                 Decision::ServeStale { answer, revalidate } => {
+                    let slot = slot.as_deref();
+                    let response = inner.answer(answer, asked(&parts), slot, None);
                     if let Some(leader) = inner.flights.lead(key, inner.platform.now()) {
                         let exchange = inner.exchange(parts, client, chain);
                         inner.refresh(exchange, revalidate, leader);
                     }
-                    return inner.answer(answer, slot.as_deref(), None);
+                    return response;
                 }
                 Decision::Validate(fetch) | Decision::Forward(fetch) => (fetch, slot),
             }
@@ -236,6 +241,7 @@ impl<P: Platform> Inner<P> {
     pub(crate) fn answer(
         &self,
         mut answer: Answer,
+        asked: Asked<'_>,
         slot: Option<&Slot>,
         collapsed: Option<Reason>,
     ) -> Response<Body<P>> {
@@ -250,7 +256,10 @@ impl<P: Platform> Inner<P> {
         let bytes = match answer.source {
             Source::Stored(variant) => slot.and_then(|slot| {
                 let content = slot.variants().get(variant)?.content();
-                answer.body.assemble(content, slot.body(variant)?)
+                let plain = slot.body(variant)?;
+                let coded = slot.coded(variant);
+                let coded = coded.and_then(|coded| self.code(coded, plain, asked, &mut answer));
+                coded.or_else(|| answer.body.assemble(content, plain))
             }),
             Source::Received | Source::Made => Some(Bytes::new()),
         };
@@ -258,6 +267,32 @@ impl<P: Platform> Inner<P> {
             return refusal(StatusCode::BAD_GATEWAY, "What is stored cannot be read.");
         };
         self.sent(answer, Body::from(bytes))
+    }
+
+    /// The body in a coding that the client takes, and the fields with it, if it may be coded.
+    fn code(
+        &self,
+        coded: &Coded,
+        plain: &Bytes,
+        asked: Asked<'_>,
+        answer: &mut Answer,
+    ) -> Option<Bytes> {
+        let encode = self.settings.encode.filter(|_| !answer.no_transform)?;
+        match (answer.status, &answer.body) {
+            (StatusCode::NOT_MODIFIED, _) => {
+                coding::unchanged(asked.headers, &mut answer.headers);
+                None
+            }
+            (StatusCode::OK, Which::Whole) => {
+                coded.choose(plain, encode, asked.headers, &mut answer.headers)
+            }
+            (StatusCode::OK, Which::Empty) => {
+                // As a GET would be answered.
+                coded.choose(plain, encode, asked.headers, &mut answer.headers);
+                None
+            }
+            _ => None,
+        }
     }
 
     /// The answer with this body.
@@ -289,7 +324,8 @@ impl<P: Platform> Inner<P> {
                         match self.cache.lookup(exchange.asked(), variants, self.now()) {
                             Decision::Serve(answer) | Decision::Unsatisfied(answer) => {
                                 role.land(Landed::Stored);
-                                return self.answer(answer, now.as_deref(), Some(fetch.reason));
+                                let (asked, reason) = (exchange.asked(), Some(fetch.reason));
+                                return self.answer(answer, asked, now.as_deref(), reason);
                             }
                             Decision::ServeStale { .. } => {}
                             Decision::Validate(next) | Decision::Forward(next) => {
@@ -313,7 +349,8 @@ impl<P: Platform> Inner<P> {
                     Decision::Serve(answer)
                     | Decision::Unsatisfied(answer)
                     | Decision::ServeStale { answer, .. } => {
-                        return self.answer(answer, slot.as_deref(), Some(fetch.reason));
+                        let (asked, reason) = (exchange.asked(), Some(fetch.reason));
+                        return self.answer(answer, asked, slot.as_deref(), reason);
                     }
                     Decision::Validate(next) | Decision::Forward(next) => fetch = next,
                 }
@@ -405,7 +442,7 @@ impl<P: Platform> Inner<P> {
             .cache
             .on_failure(exchange.asked(), fetch, variants, self.now());
         if answer.source != Source::Made {
-            return self.answer(answer, slot, None);
+            return self.answer(answer, exchange.asked(), slot, None);
         }
         match error {
             FetchError::Timeout => refusal(

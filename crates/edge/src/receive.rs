@@ -58,7 +58,8 @@ impl<P: Platform> Receipt<P> {
             let variants = slot.map_or(&[][..], |slot| slot.variants());
             let outcome = self.decide(variants);
             let base = slot.map(|slot| slot.as_ref().clone()).unwrap_or_default();
-            base.changed(&outcome.changes, received.as_ref())
+            let codes = self.inner.settings.encode.is_some();
+            base.changed(&outcome.changes, received.as_ref(), codes)
                 .map(Arc::new)
         };
         store.update(key, change).await;
@@ -166,7 +167,7 @@ impl<P: Platform> Inner<P> {
                     unstored(&mut answer.cache_status);
                 }
                 if answer.source != Source::Received || answer.body == Which::Empty {
-                    let response = self.answer(answer, slot.as_deref(), None);
+                    let response = self.answer(answer, exchange.asked(), slot.as_deref(), None);
                     // It is read behind, if it is to be stored.
                     drop(passed(download, receipt));
                     return Ok(response);

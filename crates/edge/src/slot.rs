@@ -1,7 +1,11 @@
 //! What is stored for one address: its variants and their bodies.
 
+use std::sync::Arc;
+
 use bytes::{Buf as _, Bytes};
-use pitchey_http_cache::{Change, SharedCache, Stored};
+use pitchey_http_cache::{Change, Content, SharedCache, Stored};
+
+use crate::coding::Coded;
 
 /// The version of how a slot is written.
 const VERSION: u8 = 1;
@@ -11,6 +15,8 @@ const VERSION: u8 = 1;
 pub struct Slot {
     variants: Vec<Stored>,
     bodies: Vec<Bytes>,
+    /// The same, coded.
+    coded: Vec<Arc<Coded>>,
 }
 
 /// A body that came from the origin.
@@ -31,11 +37,17 @@ impl Slot {
         self.bodies.get(variant)
     }
 
+    /// The codings of that body.
+    pub(crate) fn coded(&self, variant: usize) -> Option<&Coded> {
+        self.coded.get(variant).map(Arc::as_ref)
+    }
+
     /// About how many bytes it takes in memory.
     pub fn weight(&self) -> usize {
         let fields: usize = self.variants.iter().map(Stored::weight).sum();
         let bodies: usize = self.bodies.iter().map(Bytes::len).sum();
-        size_of::<Self>() + fields + bodies
+        let coded: usize = self.coded.iter().map(|coded| coded.weight()).sum();
+        size_of::<Self>() + fields + bodies + coded
     }
 
     /// Writes it as bytes: a version, the length of the responses, the responses, and each body behind its
@@ -73,7 +85,13 @@ impl Slot {
             .map(|_| Some(Bytes::copy_from_slice(piece()?)))
             .collect::<Option<_>>()?;
         let is_whole = bytes.is_empty() && !variants.is_empty();
-        is_whole.then_some(Self { variants, bodies })
+        // Who shares what is kept leaves codings to others.
+        let coded = variants.iter().map(|_| Arc::default()).collect();
+        is_whole.then_some(Self {
+            variants,
+            bodies,
+            coded,
+        })
     }
 
     /// Whether it has the very bodies of another one.
@@ -87,7 +105,22 @@ impl Slot {
 
     /// The slot after these changes; `None` if nothing is left. Changes that need a body which is not there
     /// are left out.
-    pub(crate) fn changed(&self, changes: &[Change], body: Option<&Received>) -> Option<Self> {
+    /// Bodies are coded later if `codes` says so.
+    pub(crate) fn changed(
+        &self,
+        changes: &[Change],
+        body: Option<&Received>,
+        codes: bool,
+    ) -> Option<Self> {
+        let coded = |stored: &Stored, bytes: &Bytes| {
+            let length = u64::try_from(bytes.len()).ok();
+            let is_whole = *stored.content() == Content::Whole { length };
+            Arc::new(if codes && is_whole {
+                Coded::of(stored.headers(), bytes.len())
+            } else {
+                Coded::default()
+            })
+        };
         let mut next = self.clone();
         let mut gone = Vec::new();
         let mut added = None;
@@ -108,6 +141,7 @@ impl Slot {
                     });
                     if let Some((_, bytes)) = spliced {
                         next.replace(*variant, stored);
+                        next.coded[*variant] = coded(stored, &bytes);
                         next.bodies[*variant] = bytes;
                     }
                 }
@@ -124,9 +158,11 @@ impl Slot {
             if variant < next.variants.len() {
                 next.variants.remove(variant);
                 next.bodies.remove(variant);
+                next.coded.remove(variant);
             }
         }
         if let Some((stored, bytes)) = added {
+            next.coded.push(coded(&stored, &bytes));
             next.variants.push(stored);
             next.bodies.push(bytes);
         }

@@ -204,6 +204,9 @@ pub struct StoreConfig {
     pub memory_mib: u64,
     /// The largest body that is kept, in KiB.
     pub largest_body_kib: u64,
+    /// Whether text that is kept is coded (Brotli, gzip) for clients that take it, where the origin of a site has
+    /// not. Pitchey's codes its answers itself.
+    pub compress: bool,
 }
 
 impl Default for StoreConfig {
@@ -211,6 +214,7 @@ impl Default for StoreConfig {
         Self {
             memory_mib: 256,
             largest_body_kib: 8 * 1024,
+            compress: true,
         }
     }
 }

@@ -15,6 +15,7 @@ use pitchey_process::client_address::client_address;
 use pitchey_runtime::{Clock as _, Random as _, SystemRuntime};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -58,7 +59,8 @@ pub async fn serve(
         }
         Mode::Pitchey(site)
     } else {
-        let settings = proxy_settings(&config, origin, runtime);
+        let mut settings = proxy_settings(&config, origin, runtime);
+        settings.encode = config.store.compress.then_some(encode);
         Mode::Proxy(Proxy::new(platform.clone(), settings))
     };
     let assets = match Native::of_files(&config, runtime)? {
@@ -158,6 +160,21 @@ fn proxy_settings(config: &Config, origin: Uri, runtime: SystemRuntime) -> Setti
             ..Options::default()
         },
         patience: ms(config.origin.response_timeout_ms),
+        encode: None,
+    }
+}
+
+/// Bodies from so many bytes on take a millisecond and more to code: others are not to wait for that.
+const LONG: usize = 32 << 10;
+
+/// Codes a body, aside if that takes a while.
+fn encode(coding: &str, body: &[u8]) -> Option<Vec<u8>> {
+    let code = || pitchey_api::edge::encode_body(coding, body);
+    let has_others = Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+    if has_others && body.len() >= LONG {
+        tokio::task::block_in_place(code)
+    } else {
+        code()
     }
 }
 

@@ -129,6 +129,8 @@ fn proxy(platform: Workers, origin: Uri, patience: Duration) -> Proxy<Workers> {
         name: NAME.to_owned(),
         options,
         patience,
+        // Cloudflare codes what goes out by itself.
+        encode: None,
     };
     Proxy::new(platform, settings)
 }

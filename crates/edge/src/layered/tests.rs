@@ -133,7 +133,7 @@ fn slot(body: &str, lifetime: u64, at: i64) -> Arc<Slot> {
         bytes: Bytes::copy_from_slice(body.as_bytes()),
         complete: true,
     };
-    let slot = Slot::default().changed(&outcome.changes, Some(&received));
+    let slot = Slot::default().changed(&outcome.changes, Some(&received), false);
     Arc::new(slot.expect("it is stored"))
 }
 
@@ -231,7 +231,7 @@ fn what_is_only_renewed_is_written_when_half_of_its_time_is_over() {
         move |there: Option<&Arc<Slot>>| {
             let there = there.expect("it is stored");
             there
-                .changed(std::slice::from_ref(&change), None)
+                .changed(std::slice::from_ref(&change), None, false)
                 .map(Arc::new)
         }
     };

@@ -16,6 +16,7 @@ mod db;
 mod deadlines_pg;
 mod dev;
 mod edge_assets;
+mod edge_coding;
 mod edge_desk;
 mod edge_duties;
 mod edge_faults;
