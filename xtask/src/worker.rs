@@ -37,7 +37,7 @@ const WITH_REGIONS: Module = Module {
     features: &["--features", "regions"],
     profile: "worker-regions",
     regions: "regions.mjs",
-    budget: 970_000,
+    budget: 930_000,
 };
 
 const MODULES: [Module; 2] = [PLAIN, WITH_REGIONS];
