@@ -18,7 +18,7 @@ use pitchey_cache::shared::Strength;
 use pitchey_cache::warm::Warmth;
 use pitchey_cache::{
     Answer, AsOf, Backplane, Cache, CatchUp, GetError, Kind, Load, Loaded, NoShared, Node,
-    NodeConfig, Position, SHARED_BREAKER, Shared, Source,
+    NodeConfig, Policy, Position, SHARED_BREAKER, Shared, Source,
 };
 use pitchey_model::WalPosition;
 use pitchey_realtime::Keep;
@@ -81,8 +81,13 @@ pub enum OriginCaches {
 }
 
 impl OriginCaches {
-    /// The caches that the configuration asks for, if any.
-    pub fn new(config: &CacheConfig, runtime: SystemRuntime) -> anyhow::Result<Option<Self>> {
+    /// The caches that the configuration asks for, if any. Loading an answer may take as long as a request.
+    pub fn new(
+        config: &CacheConfig,
+        request_timeout: Duration,
+        runtime: SystemRuntime,
+    ) -> anyhow::Result<Option<Self>> {
+        let policies = config.response_policies(request_timeout);
         let node_config = NodeConfig {
             silence: config.silence(),
             ..NodeConfig::default()
@@ -95,12 +100,12 @@ impl OriginCaches {
             };
             let link = RedisLink::new(redis, runtime)?;
             let shared = RedisShared::new(link.clone());
-            let caches = Caches::new(Node::new(node_config), shared, config, runtime);
+            let caches = Caches::new(Node::new(node_config), shared, config, policies, runtime);
             return Ok(Some(Self::Redis(caches, link)));
         }
         Ok(config.alone.then(|| {
             let node = Node::alone(node_config);
-            Self::Alone(Caches::new(node, NoShared, config, runtime))
+            Self::Alone(Caches::new(node, NoShared, config, policies, runtime))
         }))
     }
 
@@ -204,7 +209,13 @@ impl OriginCaches {
 }
 
 impl<S: Shared> Caches<S> {
-    fn new(node: Node, tier: S, config: &CacheConfig, runtime: SystemRuntime) -> Self {
+    fn new(
+        node: Node,
+        tier: S,
+        config: &CacheConfig,
+        policies: Vec<(&'static str, Policy)>,
+        runtime: SystemRuntime,
+    ) -> Self {
         let tasks = Tasks::new(runtime);
         let breaker = Breaker::with_listener(SHARED_BREAKER, |transition| {
             let to = match transition.to {
@@ -219,7 +230,7 @@ impl<S: Shared> Caches<S> {
         let answers = Cache::new(
             backplane.clone(),
             MokaMemory::new(config.memory_mib << 20),
-            config.response_policies(),
+            policies,
         );
         let sessions = Cache::new(
             backplane.clone(),

@@ -65,7 +65,7 @@ pub async fn serve(
     let cursor_key = CursorKey::new(config.cursor.key.expose_secret().as_bytes())
         .context("cursor.key is too short")?;
 
-    let caches = OriginCaches::new(&config.cache, runtime)?;
+    let caches = OriginCaches::new(&config.cache, config.http.request_timeout(), runtime)?;
     let store = match &caches {
         Some(caches) => store.with_invalidation(caches.invalidation()),
         None => store,

@@ -13,7 +13,7 @@ use tokio::task::block_in_place;
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How often it is looked whether it is.
-const LOOK: Duration = Duration::from_millis(5);
+pub(crate) const LOOK: Duration = Duration::from_millis(5);
 
 /// Which process: the place of an origin, and how many were in it before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -148,14 +148,19 @@ impl CacheConfig {
         !self.url.expose_secret().is_empty()
     }
 
-    /// The policies of answers, with their names.
-    pub fn response_policies(&self) -> Vec<(&'static str, Policy)> {
+    /// The policies of answers, with their names: loading one may take as long as a request.
+    pub fn response_policies(&self, request_timeout: Duration) -> Vec<(&'static str, Policy)> {
         use pitchey_api::ResponseKind;
-        let policy = |kind: ResponseKind| match kind {
+        let of_kind = |kind: ResponseKind| match kind {
             ResponseKind::PitchDetail => self.pitch_detail.policy(PITCH_DETAIL),
             ResponseKind::PitchList => self.pitch_list.policy(PITCH_LIST),
             ResponseKind::Search => self.search.policy(SEARCH),
             ResponseKind::UserProfile => self.user_profile.policy(USER_PROFILE),
+        };
+        let policy = |kind: ResponseKind| Policy {
+            hard_timeout: request_timeout,
+            soft_timeout: Policy::default().soft_timeout.min(request_timeout),
+            ..of_kind(kind)
         };
         let kinds = ResponseKind::ALL.into_iter();
         kinds.map(|kind| (kind.name(), policy(kind))).collect()
@@ -212,7 +217,8 @@ impl CacheConfig {
         if self.prefix.is_empty() || self.prefix.len() > 64 {
             rules.broken("prefix", "has 1 to 64 bytes");
         }
-        for (name, policy) in self.response_policies() {
+        // How long a request may take has a rule of its own.
+        for (name, policy) in self.response_policies(Policy::default().hard_timeout) {
             policy.validate(&format!("cache.{name}"), problems);
         }
         self.session_policy().validate("cache.session", problems);

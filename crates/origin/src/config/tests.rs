@@ -445,6 +445,7 @@ fn what_the_parts_are_told_is_what_the_operator_wrote() {
         ("PITCHEY_SESSIONS__IDLE_MINUTES", "90"),
         ("PITCHEY_LIMITS__AUTH", "off"),
         ("PITCHEY_LIMITS__READ", "5 then 1/s"),
+        ("PITCHEY_HTTP__REQUEST_TIMEOUT_MS", "30000"),
     ];
     let config = load(None, &environment).expect("a valid configuration");
     let networks = config.http.trusted_networks();
@@ -459,6 +460,13 @@ fn what_the_parts_are_told_is_what_the_operator_wrote() {
         (read.burst(), read.interval()),
         (5, std::time::Duration::from_secs(1))
     );
+    let policies = config
+        .cache
+        .response_policies(config.http.request_timeout());
+    for (kind, policy) in policies {
+        // What a request may wait for, one who loads may wait for.
+        assert_eq!(policy.hard_timeout.as_secs(), 30, "{kind}");
+    }
 }
 
 #[test]
