@@ -302,9 +302,15 @@ pub(crate) async fn events(hub: SocketAddr, rooms: &str, last: &str) -> Result<T
     Ok(stream)
 }
 
-/// The next event; the chunks around it are left in.
+/// The next event; the chunks around it are left in. Comments, which come now and then to keep the stream
+/// alive, are none.
 pub(crate) async fn event(stream: &mut TcpStream) -> Result<String> {
-    until(stream, "\n\n").await
+    loop {
+        let text = until(stream, "\n\n").await?;
+        if text.lines().any(|line| line.starts_with("data:")) {
+            return Ok(text);
+        }
+    }
 }
 
 async fn until(stream: &mut TcpStream, end: &str) -> Result<String> {
