@@ -305,12 +305,17 @@ pub(crate) async fn events(hub: SocketAddr, rooms: &str, last: &str) -> Result<T
 /// The next event; the chunks around it are left in. Comments, which come now and then to keep the stream
 /// alive, are none.
 pub(crate) async fn event(stream: &mut TcpStream) -> Result<String> {
-    loop {
-        let text = until(stream, "\n\n").await?;
-        if text.lines().any(|line| line.starts_with("data:")) {
-            return Ok(text);
+    let with_data = async {
+        loop {
+            let text = until(stream, "\n\n").await?;
+            if text.lines().any(|line| line.starts_with("data:")) {
+                return anyhow::Ok(text);
+            }
         }
-    }
+    };
+    tokio::time::timeout(PATIENCE, with_data)
+        .await
+        .context("comments alone")?
 }
 
 async fn until(stream: &mut TcpStream, end: &str) -> Result<String> {
